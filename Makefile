@@ -1,0 +1,29 @@
+# Each target runs `setup` first, which takes a blink when nothing changed.
+SHELL := /bin/bash
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+# Two workers: the smallest machine we promise to run on has two cores. Tests of one xdist group share a worker.
+WORKERS ?= 2
+
+.PHONY: setup demo test lint soak lock
+
+setup:
+	@scripts/setup
+
+demo: setup
+	@$(BIN)/stroomwacht demo $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint
+	$(PYTEST) -n $(WORKERS) --dist loadgroup $(ARGS)
+
+soak: setup
+	$(PYTEST) -m soak $(ARGS)
+
+lock: setup
+	scripts/lock

@@ -1,0 +1,1 @@
+"""The on-site controller: one scan reads every input, decides, and writes every output."""

@@ -1,0 +1,1 @@
+"""The controller's processes: field (Modbus and scan) and gateway (everything else)."""

@@ -1,0 +1,1 @@
+"""Forecasts of PV, building load and charging demand."""

@@ -1,0 +1,1 @@
+"""Pure forecasting: features, models applied to arrays, scores."""

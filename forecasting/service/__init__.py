@@ -1,0 +1,1 @@
+"""Training of forecasting models and writing of model files."""

@@ -1,0 +1,1 @@
+"""What the products share with the world: vocabulary, drivers, sources, web."""

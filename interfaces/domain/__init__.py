@@ -1,0 +1,1 @@
+"""Shared vocabulary: frozen data that imports nothing of ours."""

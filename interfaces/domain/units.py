@@ -1,0 +1,95 @@
+"""Units, ids and the only conversion factors of the product.
+
+Decision columns are int64 milliamperes (``_ma``), millivolts (``_mv``) and milliwatts (``_mw``) so that a journal
+replays bit-equal on any processor. People's files and messages carry amperes, volts, watts.
+A missing number is ``MISSING`` in an integer column and never 0; masks decide before anything is added.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NewType
+
+import numpy as np
+import numpy.typing as npt
+
+EvseId = NewType("EvseId", str)
+CircuitId = NewType("CircuitId", str)
+
+Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+MISSING: Final[int] = int(np.iinfo(np.int64).min)
+"""No value. Far outside every range check, so that a forgotten mask is loud instead of plausible."""
+
+NEVER_S: Final[float] = float("-inf")
+"""Time of something that has not happened; ages computed from it are infinite."""
+
+MILLI: Final[int] = 1000
+PERMILLE: Final[int] = 1000
+SECONDS_PER_MINUTE: Final[int] = 60
+SECONDS_PER_QUARTER: Final[int] = 900
+SECONDS_PER_HOUR: Final[int] = 3600
+SECONDS_PER_DAY: Final[int] = 86_400
+SQRT3: Final[float] = 1.7320508075688772
+
+
+def ma_from_a(current_a: float) -> int:
+    """Amperes to milliamperes, rounded to the nearest (facts and readings; setpoints are floored by ``quantise``)."""
+    return round(current_a * MILLI)
+
+
+def a_from_ma(current_ma: int) -> float:
+    """Milliamperes to amperes."""
+    return current_ma / MILLI
+
+
+def mw_from_w(power_w: float) -> int:
+    """Watts to milliwatts."""
+    return round(power_w * MILLI)
+
+
+def w_from_mw(power_mw: int) -> float:
+    """Milliwatts to watts."""
+    return power_mw / MILLI
+
+
+def mv_from_v(voltage_v: float) -> int:
+    """Volts to millivolts."""
+    return round(voltage_v * MILLI)
+
+
+def kwh_from_ws(energy_ws: float) -> float:
+    """Watt-seconds to kilowatt-hours."""
+    return energy_ws / (MILLI * SECONDS_PER_HOUR)
+
+
+def ws_from_kwh(energy_kwh: float) -> float:
+    """Kilowatt-hours to watt-seconds."""
+    return energy_kwh * MILLI * SECONDS_PER_HOUR
+
+
+def wh_from_kwh(energy_kwh: float) -> float:
+    """Kilowatt-hours to watt-hours."""
+    return energy_kwh * MILLI
+
+
+def frozen_ints(values: npt.ArrayLike) -> Ints:
+    """A read-only int64 copy."""
+    column = np.array(values, dtype=np.int64)
+    column.setflags(write=False)
+    return column
+
+
+def frozen_floats(values: npt.ArrayLike) -> Floats:
+    """A read-only float64 copy."""
+    column = np.array(values, dtype=np.float64)
+    column.setflags(write=False)
+    return column
+
+
+def frozen_bools(values: npt.ArrayLike) -> Bools:
+    """A read-only bool copy."""
+    column = np.array(values, dtype=np.bool_)
+    column.setflags(write=False)
+    return column

@@ -1,0 +1,1 @@
+"""What the local panel and the portal share: layout, styles, login, audit."""

@@ -1,0 +1,1 @@
+"""The cloud optimizer: forecasts in, signed plans out."""

@@ -1,0 +1,1 @@
+"""The pure planning problem: rows, costs and rounding; no clock and no I/O."""

@@ -1,0 +1,1 @@
+"""The virtual site and everything measured on it; production never imports this."""

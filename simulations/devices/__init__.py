@@ -1,0 +1,1 @@
+"""Virtual Modbus devices and the fault proxy."""

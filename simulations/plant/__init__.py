@@ -1,0 +1,1 @@
+"""Plant models: cars, chargers, battery, PV, building, grid, breakers."""
