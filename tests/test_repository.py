@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
 import zipfile
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+from interfaces.cli import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("controller", "forecasting", "interfaces", "optimizer", "simulations")
@@ -171,6 +176,45 @@ def test_the_dockerfile_passes_its_linter():
         [hadolint, "--no-color", "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_the_image_runs_commands_of_the_table():
+    names = {command.name for command in COMMANDS}
+    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    lists = [json.loads(found) for found in re.findall(r"\bCMD (\[.*\])", text)]
+    commands = [" ".join(words).removeprefix("stroomwacht ") for words in lists]
+    assert len(commands) == 2, "one to run and one to check health"
+    assert all(any(command.startswith(name) for name in names) for command in commands), commands
+
+
+def third_party_imports(package: str) -> set[str]:
+    """Distributions that a package imports anywhere, also inside functions."""
+    brought_by = packages_distributions()
+    found: set[str] = set()
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names.append(node.module)
+            roots = {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - set(PACKAGES)
+            found |= {canonicalize_name(name) for root in roots for name in brought_by.get(root, [f"unknown {root}"])}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("package", "groups"),
+    [
+        ("controller", ("",)),
+        ("interfaces", ("", "cloud")),
+        ("simulations", ("", "sim")),
+        ("optimizer", ("", "cloud")),
+        ("forecasting", ("", "cloud")),
+    ],
+)
+def test_a_package_imports_only_what_its_install_declares(package, groups):
+    allowed = {canonicalize_name(Requirement(text).name) for group in groups for text in declared()[group]}
+    allowed.add(canonicalize_name("pydantic-core"))  # part of the interface of pydantic
+    assert third_party_imports(package) <= allowed
 
 
 def test_links_between_documents_lead_somewhere():
