@@ -1,0 +1,92 @@
+"""Step 1 of the scan: sessions, timers, latches, exposure ledger, background and learning move to the new image."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from controller.core.background import advance_background, row_weights
+from controller.core.learning import advance_learning
+from controller.core.ledger import advance_ledger
+from controller.core.lending import advance_lending, somebody_waits
+from controller.core.obedience import advance_obedience
+from controller.core.params import BOOT_LOST_S, NO_LIMIT, Params
+from controller.core.phase_switch import Step, advance_switching
+from controller.core.protection import advance_protection
+from controller.core.sessions import advance_sessions
+from controller.core.state import ControllerState
+from interfaces.domain.image import Fire, Image
+from interfaces.domain.topology import Topology
+from interfaces.domain.units import MISSING, NEVER_S, Bools
+
+LONGEST_STEP_S: Final[float] = 60.0
+"""A longer silence between two scans is not integrated as energy or overload memory."""
+
+
+def advance(image: Image, state: ControllerState, params: Params, now_s: float) -> ControllerState:
+    """The state as of this image, before any decision."""
+    topology = params.topology
+    dt_s = min(max(now_s - state.previous_s, 0.0), LONGEST_STEP_S)
+    fresh = image.asset_sample_s > state.sessions.reading_s
+    offer = state.ledger.offer_ma
+    sessions, began = advance_sessions(state.sessions, image, offer, topology, now_s, dt_s)
+    switching = advance_switching(state.switching, image, topology, state.ledger, began, now_s)
+    ledger = advance_ledger(state.ledger, image, topology, now_s, began, sessions.plugged)
+    background = advance_background(
+        state.background, image, topology, ledger, row_weights(image, topology, topology.wired), now_s
+    )
+    paused = (offer == 0) & ~sessions.satisfied
+    reset = began | paused | ((switching.step == Step.IDLE) & (state.switching.step != Step.IDLE))
+    learning = advance_learning(
+        state.learning,
+        image,
+        topology,
+        fresh=fresh,
+        reset=reset,
+        offer_ma=offer,
+        lost_s=ledger.lost_s,
+        now_s=now_s,
+    )
+    waiting = np.isfinite(state.timers.wait_s)
+    lending = advance_lending(
+        state.lending,
+        image,
+        topology,
+        fresh=fresh,
+        began=began,
+        offer_ma=offer,
+        waited_for=somebody_waits(topology, waiting, learning.use),
+        now_s=now_s,
+    )
+    return replace(
+        state,
+        complete=state.complete or _complete(image, state, topology, now_s),
+        fire_latched=state.fire_latched or image.fire == int(Fire.ACTIVE),
+        operator_limit_mw=_operator_limit(image, state),
+        sessions=sessions,
+        ledger=ledger,
+        background=background,
+        learning=learning,
+        lending=lending,
+        obedience=advance_obedience(state.obedience, image, topology, ledger, began=began, now_s=now_s),
+        protection=advance_protection(state.protection, image, topology, now_s, dt_s),
+        switching=switching,
+    )
+
+
+def _complete(image: Image, state: ControllerState, topology: Topology, now_s: float) -> bool:
+    """Every input was seen once, or has had 10 s to show itself and is declared lost."""
+    if now_s - state.start_s >= BOOT_LOST_S:
+        return True
+    meters: Bools = (image.meter_sample_s > NEVER_S) | ~topology.metered
+    assets: Bools = (image.asset_sample_s > NEVER_S) & (image.reply_s > NEVER_S)
+    return bool(meters.all() and assets.all() and image.fire != int(Fire.UNKNOWN))
+
+
+def _operator_limit(image: Image, state: ControllerState) -> int:
+    """An absent input keeps the limit in force, also over a restart; only an explicit "no limit" lifts it."""
+    if image.operator_limit_mw == MISSING:
+        return state.operator_limit_mw
+    return MISSING if image.operator_limit_mw >= NO_LIMIT else max(0, image.operator_limit_mw)

@@ -1,0 +1,53 @@
+"""Active alarms of a scan: every condition a person should know, by asset or circuit."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from controller.core.guard import Verdict
+from controller.core.obedience import disobeying, not_applied, welded
+from controller.core.params import LATE_SCANS_STOP_RAISES, Params
+from controller.core.state import ControllerState
+from interfaces.domain.command import Alarm
+from interfaces.domain.image import FailsafeProof, Image
+from interfaces.domain.reasons import Reason
+from interfaces.domain.units import MISSING, Bools
+
+
+def alarms_of(
+    image: Image, state: ControllerState, verdict: Verdict, params: Params, now_s: float
+) -> tuple[Alarm, ...]:
+    """All of them, in a fixed order."""
+    topology = params.topology
+    lost = ~np.isposinf(state.ledger.lost_s) & ~image.declared_off
+    background = state.background
+    measured = image.meter_ma
+    over = ((measured != MISSING) & (measured > topology.rated_ma)).any(axis=1) & topology.metered
+    found = [
+        *_assets(Reason.ALARM_UNREACHABLE, lost & state.complete),
+        *_assets(Reason.ALARM_DISOBEYS, disobeying(state.obedience, now_s)),
+        *_assets(Reason.ALARM_OVERDRAW_STOP, state.obedience.stop),
+        *_assets(Reason.ALARM_NOT_APPLIED, not_applied(state.obedience, now_s)),
+        *_assets(Reason.ALARM_WELDED, welded(state.obedience, image)),
+        *_assets(Reason.ALARM_FAILSAFE_UNSAFE, image.failsafe_proof == int(FailsafeProof.UNSAFE)),
+        *_circuits(Reason.ALARM_METER_FROZEN, background.frozen),
+        *_circuits(Reason.ALARM_METER_LOST, background.lost & ~background.frozen),
+        *_circuits(Reason.ALARM_PROTECTION, state.protection.level > 0),
+        *_circuits(Reason.ALARM_OVERLOAD, over),
+        *(Alarm(int(Reason.ALARM_GUARD), circuit=c) for c in sorted({c for c, _ in verdict.bad})),
+    ]
+    if image.late_in_a_row >= LATE_SCANS_STOP_RAISES:
+        found.append(Alarm(int(Reason.ALARM_OVERRUN)))
+    if not image.clock_trusted:
+        found.append(Alarm(int(Reason.ALARM_CLOCK_UNTRUSTED)))
+    if state.error_scans:
+        found.append(Alarm(int(Reason.ALARM_SCAN_ERROR)))
+    return tuple(found)
+
+
+def _assets(reason: Reason, where: Bools) -> list[Alarm]:
+    return [Alarm(int(reason), asset=i) for i in np.flatnonzero(where).tolist()]
+
+
+def _circuits(reason: Reason, where: Bools) -> list[Alarm]:
+    return [Alarm(int(reason), circuit=c) for c in np.flatnonzero(where).tolist()]

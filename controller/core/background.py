@@ -1,0 +1,226 @@
+"""What a circuit carries besides our flexible assets, and whether its meter can be believed.
+
+The estimate is an interval observer. At a sample of the circuit's meter each asset's draw lies between the lower and
+the higher of its readings around that sample, or anywhere up to its exposure while it may still be moving after a
+setpoint change. So the background lies in [measured - sum of highs, measured - sum of lows], and the last accepted
+estimate moves only as far as that interval forces it; a rise that cars in motion could explain is accepted after 3 s
+at the latest. The budget uses the maximum over the last 60 s. Four rows: amps L1 L2 L3 and net power.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from controller.core.params import (
+    AGE_LOST_S,
+    AGE_NORMAL_S,
+    BACKGROUND_BUCKET_S,
+    BACKGROUND_BUCKETS,
+    BACKGROUND_WINDOW_S,
+    FROZEN_S,
+    FROZEN_SAMPLES,
+    HOLD_S,
+    IN_MOTION_S,
+    NO_LIMIT,
+    REGAIN_S,
+    SEEN_DAYS,
+)
+from controller.core.state import Background, Ledger
+from interfaces.domain.image import Image
+from interfaces.domain.topology import AGE_MARGIN_MA_PER_S, POWER_ROW, AssetKind, Topology
+from interfaces.domain.units import MILLI, MISSING, SECONDS_PER_DAY, Bools, Floats, Ints
+
+
+def row_sums(topology: Topology, per_asset: Ints) -> Ints:
+    """(C, 4) sums over the assets below each circuit of an (N, 4) column. Exact: integers below 2^53 in BLAS."""
+    return (topology.ancestry_f @ per_asset.astype(np.float64)).astype(np.int64)
+
+
+def row_weights(image: Image, topology: Topology, use: Ints) -> Ints:
+    """(N, 4) what one mA of an asset costs each row: its conductors per phase, and watts per ampere on the power row."""
+    volts = np.where(image.asset_mv == MISSING, topology.nominal_mv, image.asset_mv)
+    watts = (use * volts).sum(axis=1) // MILLI
+    return np.concatenate([use, watts[:, None]], axis=1)
+
+
+def advance_background(
+    state: Background, image: Image, topology: Topology, ledger: Ledger, weights: Ints, now_s: float
+) -> Background:
+    """Next estimate. ``weights`` (N, 4) by the phases wired: what an asset may draw, not what it is used to."""
+    state = _shift_readings(state, image, weights, topology)
+    fresh = (image.meter_sample_no != state.sample_no) & (image.meter_sample_s > state.sample_s) & topology.metered
+    state = _meter_quality(state, image, topology, fresh, now_s)
+    state = _roll_window(state, topology, now_s)
+    if fresh.any():
+        state = _take_sample(state, image, topology, ledger, weights, fresh, now_s)
+    return replace(state, estimate=_estimate(state, image, topology, now_s))
+
+
+def meter_age_s(image: Image, topology: Topology, now_s: float) -> Floats:
+    """(C,) seconds since the newest sample; 0 for an unmetered circuit."""
+    age: Floats = np.where(topology.metered, now_s - image.meter_sample_s, 0.0)
+    return age
+
+
+def meter_raises_allowed(image: Image, topology: Topology, state: Background, now_s: float) -> Bools:
+    """(C,) the circuit's meter is young enough for raises below it (design 4.1: period + 2 s)."""
+    return (meter_age_s(image, topology, now_s) <= topology.meter_period_s + AGE_NORMAL_S) | ~topology.metered
+
+
+def budget_rows(state: Background, image: Image, topology: Topology, now_s: float) -> Ints:
+    """(C, 4) what flexible assets may use: limit - margins - background, never below 0; power without a limit NO_LIMIT."""
+    late_s = np.maximum(0.0, meter_age_s(image, topology, now_s) - topology.meter_period_s - topology.period_s)
+    late_s = np.where(state.lost | ~topology.metered, 0.0, np.minimum(late_s, AGE_LOST_S))
+    age_ma = topology.period_margin_ma + (late_s * AGE_MARGIN_MA_PER_S).astype(np.int64)
+    amps = topology.limit_ma - age_ma[:, None] - np.maximum(state.estimate[:, :POWER_ROW], 0)
+    power = np.where(topology.max_import_mw == MISSING, NO_LIMIT, topology.max_import_mw - state.estimate[:, POWER_ROW])
+    return np.maximum(np.concatenate([amps, power[:, None]], axis=1), 0)
+
+
+def worst_case(state: Background, topology: Topology) -> Ints:
+    """(C, 3) worst-case background: configured, else the highest of the last weeks (above any quantile of them), else
+    the whole limit.
+    """
+    seen = state.seen_max.max(axis=0)
+    known = np.where(seen == MISSING, topology.limit_ma, seen)
+    result: Ints = np.where(topology.background_max_ma == MISSING, known, topology.background_max_ma)
+    return result
+
+
+def _shift_readings(state: Background, image: Image, weights: Ints, topology: Topology) -> Background:
+    """Keep the two newest readings of every asset as row contributions (amps per phase, power)."""
+    new = image.asset_sample_s > state.newest_s
+    if not new.any():
+        return state
+    amps = np.where(image.asset_ma == MISSING, 0, image.asset_ma)
+    volts = np.where(image.asset_mv == MISSING, topology.nominal_mv, image.asset_mv)
+    power = (amps * volts).sum(axis=1) // MILLI
+    rows = np.concatenate([amps, power[:, None]], axis=1)
+    rows = np.where((image.asset_ma == MISSING).any(axis=1)[:, None], MISSING, rows)
+    return replace(
+        state,
+        previous_ma=np.where(new[:, None], state.newest_ma, state.previous_ma),
+        newest_ma=np.where(new[:, None], rows, state.newest_ma),
+        newest_s=np.where(new, image.asset_sample_s, state.newest_s),
+    )
+
+
+def _meter_quality(state: Background, image: Image, topology: Topology, fresh: Bools, now_s: float) -> Background:
+    """Lost (too old or frozen) and regained (60 s of good samples) meters."""
+    same = fresh & (image.meter_digest == state.digest)
+    changed = fresh & ~same
+    same_s = np.where(changed | (fresh & np.isposinf(state.same_s)), image.meter_sample_s, state.same_s)
+    same_no = np.where(changed, 0, state.same_no + same)
+    frozen = (image.meter_sample_s - same_s >= FROZEN_S) & (same_no >= FROZEN_SAMPLES)
+    age = meter_age_s(image, topology, now_s)
+    never = np.isposinf(state.first_s)
+    bad = topology.metered & ((age > topology.meter_period_s + AGE_LOST_S) | frozen)
+    questionable = bad | (topology.metered & (age > topology.meter_period_s + AGE_NORMAL_S))
+    bad_s = np.where(bad | (state.lost & questionable), now_s, state.bad_s)
+    lost = bad | (state.lost & (now_s - bad_s < REGAIN_S))
+    return replace(
+        state,
+        digest=np.where(fresh, image.meter_digest, state.digest),
+        same_s=same_s,
+        same_no=same_no,
+        frozen=frozen & topology.metered,
+        bad_s=bad_s,
+        lost=lost,
+        first_s=np.where(never & fresh, image.meter_sample_s, state.first_s),
+    )
+
+
+def _roll_window(state: Background, topology: Topology, now_s: float) -> Background:
+    """Open a new 5 s bucket when its time has come; it starts from the estimate in force."""
+    number = int(now_s // BACKGROUND_BUCKET_S)
+    if number == state.bucket_no:
+        return state
+    steps = min(number - state.bucket_no, BACKGROUND_BUCKETS) if state.bucket_no else 1
+    buckets = np.roll(state.buckets, steps, axis=0)
+    buckets[:steps] = state.now
+    day = int(now_s // SECONDS_PER_DAY)
+    seen = state.seen_max
+    if day != state.day:
+        seen = np.roll(seen, min(day - state.day, SEEN_DAYS), axis=0)
+        seen[: min(day - state.day, SEEN_DAYS)] = MISSING
+    return replace(state, buckets=buckets, bucket_no=number, seen_max=seen, day=day)
+
+
+def _bounds(
+    state: Background, image: Image, topology: Topology, ledger: Ledger, weights: Ints, now_s: float
+) -> tuple[Ints, Ints, Bools]:
+    """(C, 4) sums of the highest and lowest draws around a sample; (C,) whether a slow or silent asset is among them."""
+    newest, previous = state.newest_ma, state.previous_ma
+    known = newest != MISSING
+    earlier = np.where(previous == MISSING, newest, previous)
+    low = np.where(known, np.minimum(newest, earlier), 0)
+    high = np.where(known, np.maximum(newest, earlier), 0)
+    may_draw = weights * ledger.exposure_ma[:, None]
+    moving = now_s - ledger.change_s <= IN_MOTION_S
+    slow = (topology.settle_poll_s > 1.0) & (state.newest_s <= ledger.change_s + IN_MOTION_S)
+    silent = ~np.isposinf(ledger.lost_s) | ~known[:, 0]
+    high = np.where((moving | slow | silent)[:, None], np.maximum(high, may_draw), high)
+    unsettled = (slow | silent) & (ledger.exposure_ma > 0)
+    low = np.where(unsettled[:, None], may_draw, low)
+    pv = (topology.kind == int(AssetKind.PV))[:, None]
+    low, high = np.where(pv & known, np.minimum(newest, earlier), low), np.where(pv & known, newest, high)
+    credit: Bools = np.asarray((topology.ancestry[:, unsettled] > 0).any(axis=1), dtype=np.bool_)
+    return row_sums(topology, high), row_sums(topology, low), credit
+
+
+def _take_sample(
+    state: Background,
+    image: Image,
+    topology: Topology,
+    ledger: Ledger,
+    weights: Ints,
+    fresh: Bools,
+    now_s: float,
+) -> Background:
+    """Move the estimate as far as a new meter sample forces it."""
+    high, low, unsettled = _bounds(state, image, topology, ledger, weights, now_s)
+    measured = np.concatenate([image.meter_ma, image.meter_mw[:, None]], axis=1)
+    valid = fresh[:, None] & (measured != MISSING)
+    measured = np.where(valid, measured, 0)
+    least, most = measured - high, measured - low
+    start = state.now == MISSING
+    most = np.where(unsettled[:, None] & ~start, np.maximum(most, state.now), most)
+    before = np.where(start, most, state.now)
+    rising = valid & (most > before)
+    doubt = np.where(rising, np.minimum(state.doubt_s, now_s), np.where(valid, np.inf, state.doubt_s))
+    certain = now_s - doubt >= HOLD_S
+    value = np.where(certain, most, np.clip(before, np.minimum(least, most), most))
+    now = np.where(valid, value, state.now)
+    buckets = state.buckets.copy()
+    buckets[0] = np.where(valid, np.maximum(buckets[0], now), buckets[0])
+    seen = state.seen_max.copy()
+    seen[0] = np.where(valid[:, :POWER_ROW], np.maximum(seen[0], now[:, :POWER_ROW]), seen[0])
+    return replace(
+        state,
+        now=now,
+        buckets=buckets,
+        doubt_s=np.where(certain & valid, np.inf, doubt),
+        seen_max=seen,
+        sample_s=np.where(fresh, image.meter_sample_s, state.sample_s),
+        sample_no=np.where(fresh, image.meter_sample_no, state.sample_no),
+    )
+
+
+def _estimate(state: Background, image: Image, topology: Topology, now_s: float) -> Ints:
+    """(C, 4) background in force: maximum of 60 s; worst case while the meter is lost; with less than 60 s of samples
+    the larger of both; an unmetered circuit's configured value.
+    """
+    window = state.buckets.max(axis=0)
+    window = np.where(window == MISSING, 0, window)
+    worst = worst_case(state, topology)
+    worst_power = worst.sum(axis=1) * topology.nominal_mv // MILLI
+    worst4 = np.concatenate([worst, worst_power[:, None]], axis=1)
+    young = topology.metered & ~(now_s - state.first_s >= BACKGROUND_WINDOW_S)
+    configured = np.concatenate([topology.background_max_ma, worst_power[:, None]], axis=1)
+    start = np.where(np.isposinf(state.first_s)[:, None], worst4, np.where(configured == MISSING, window, configured))
+    early = np.maximum(window, start)
+    early[:, POWER_ROW] = np.where(np.isposinf(state.first_s), worst_power, window[:, POWER_ROW])
+    value = np.where((state.lost | ~topology.metered)[:, None], worst4, np.where(young[:, None], early, window))
+    return value

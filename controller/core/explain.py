@@ -1,0 +1,89 @@
+"""Exactly one reason for every current below its wish."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from controller.core.admission import floors
+from controller.core.allocate import NOBODY, Allocation, Demand
+from controller.core.envelope import Envelope
+from controller.core.raises import Granted
+from controller.core.state import ControllerState
+from controller.core.wish import Wish
+from interfaces.domain.reasons import Reason
+from interfaces.domain.topology import POWER_ROW, ROWS_PER_CIRCUIT, Topology
+from interfaces.domain.units import Ints
+
+
+def explain(
+    setpoint_ma: Ints,
+    wish: Wish,
+    env: Envelope,
+    demand: Demand,
+    allocation: Allocation,
+    granted: Granted,
+    state: ControllerState,
+    topology: Topology,
+    now_s: float,
+) -> tuple[Ints, Ints]:
+    """(N,) reason codes and (N,) binding rows. From the last stage that lowered the current back to the wish."""
+    floor = floors(topology)
+    want = np.maximum(wish.want_ma, 0)
+    asks = np.zeros(topology.n, dtype=np.bool_)
+    asks[list(demand.order)] = True
+    capped = (env.high_ma < want) & (setpoint_ma >= np.minimum(env.high_ma, want) - topology.step_ma)
+    below_floor = (env.high_ma < floor) & (want >= floor)
+    queued = asks & ~allocation.admitted
+    row_reason = env.budget_reason.ravel()[np.maximum(allocation.binding, 0)]
+    power = (allocation.binding >= 0) & (allocation.binding % ROWS_PER_CIRCUIT == POWER_ROW)
+    row_reason = np.where(power & (row_reason == int(Reason.CIRCUIT)), int(Reason.CIRCUIT_POWER), row_reason)
+    waiting_off = queued & (state.timers.off_until_s > now_s)
+    on_trial = queued & demand.probation & ~waiting_off
+    rotated = queued & (state.ledger.offer_ma > 0) & _displaced(demand, allocation, state, asks)
+    waiting = granted.reason != int(Reason.NONE)
+    reached = setpoint_ma >= np.minimum(want, topology.max_ma)
+    conditions = [
+        want < np.maximum(floor, 1),
+        below_floor,
+        waiting_off,
+        on_trial,
+        rotated,
+        queued & state.sessions.satisfied,
+        queued,
+        waiting & (setpoint_ma < allocation.amps_ma),
+        reached,
+        capped,
+        allocation.binding != NOBODY,
+    ]
+    choices = [
+        wish.reason,
+        env.high_reason,
+        np.full(topology.n, int(Reason.MIN_OFF_TIME)),
+        np.full(topology.n, int(Reason.RESTART_MARGIN)),
+        np.full(topology.n, int(Reason.ROTATED)),
+        np.full(topology.n, int(Reason.SATISFIED)),
+        np.full(topology.n, int(Reason.QUEUED)),
+        granted.reason,
+        np.where(want >= topology.max_ma, int(Reason.WISH), wish.reason),
+        env.high_reason,
+        row_reason,
+    ]
+    reason = np.select(conditions, choices, int(Reason.STEP))
+    reason = np.where(topology.is_evse & ~state.sessions.plugged, int(Reason.NO_CAR), reason)
+    reason = np.where(~np.isposinf(state.ledger.lost_s), int(Reason.UNREACHABLE), reason)
+    binding = np.where(waiting & (setpoint_ma < allocation.amps_ma), granted.binding, allocation.binding)
+    return reason.astype(np.int64), binding
+
+
+def _displaced(
+    demand: Demand, allocation: Allocation, state: ControllerState, asks: np.ndarray[tuple[int], np.dtype[np.bool_]]
+) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """(N,) whether a waiting asset was admitted before this running one in the same tier."""
+    out = np.zeros(len(asks), dtype=np.bool_)
+    served: set[int] = set()
+    for i in demand.order:
+        tier = int(demand.tier[i])
+        if allocation.admitted[i] and state.ledger.offer_ma[i] == 0:
+            served.add(tier)
+        out[i] = tier in served
+    return out

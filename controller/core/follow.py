@@ -1,0 +1,124 @@
+"""Following a plan: is it usable now, and what does it wish? A plan can change cost and comfort, never safety."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from controller.core.background import row_weights
+from controller.core.params import Params
+from controller.core.state import ControllerState, Mission
+from controller.core.wish import Wish
+from interfaces.domain.image import Image
+from interfaces.domain.plan import PLAN_SCHEMA, Plan
+from interfaces.domain.reasons import Reason
+from interfaces.domain.topology import POWER_ROW, AssetKind
+from interfaces.domain.units import MISSING, Ints
+
+DEVIATION_MW: Final[int] = 500_000
+"""Half a kilowatt of forecast error is noise; above it the plan's marginal values share out the difference."""
+SKEW_S: Final[float] = 60.0
+
+
+def plan_refusal(plan: Plan | None, mission: Mission, params: Params, clock_trusted: bool, epoch_s: float) -> str:
+    """Why a plan is not followed now; empty when it is. The newest accepted sequence never goes back."""
+    if plan is None:
+        return "no plan"
+    if not params.follow_plans:
+        return "this site does not follow plans"
+    if not clock_trusted:
+        return "the wall clock is not trusted"
+    if plan.schema != PLAN_SCHEMA:
+        return f"plan schema {plan.schema} is unknown"
+    if plan.topology_version != params.topology.version:
+        return "the plan was made for another topology"
+    if plan.sequence < mission.sequence:
+        return "a newer plan was already followed"
+    if plan.issued_epoch_s > epoch_s + SKEW_S:
+        return "the plan was issued in the future"
+    if epoch_s < plan.start_epoch_s:
+        return "the plan has not started"
+    if epoch_s >= min(plan.valid_until_epoch_s, plan.start_epoch_s + plan.step_s * len(plan.setpoint_ma)):
+        return "the plan has ended"
+    if epoch_s >= plan.lease_until_epoch_s:
+        return "the plan's lease has run out"
+    return ""
+
+
+def choose_source(mission: Mission, image: Image, params: Params, epoch_s: float) -> Mission:
+    """Plan or fallback for this scan. When a plan stops, running cars keep running until the next price step."""
+    refused = plan_refusal(image.plan, mission, params, image.clock_trusted, epoch_s)
+    if refused:
+        lost = mission.source == "plan"
+        charge = np.ones_like(mission.charge_now) if lost else mission.charge_now
+        return replace(mission, source="fallback", refused=refused, charge_now=charge)
+    assert image.plan is not None
+    return replace(mission, source="plan", refused="", sequence=max(mission.sequence, image.plan.sequence))
+
+
+def plan_wish(
+    plan: Plan, local: Wish, image: Image, state: ControllerState, params: Params, now_s: float, epoch_s: float
+) -> Wish:
+    """The plan's row of this moment; a session it cannot know of (plugged in since it was issued) gets the fallback wish."""
+    topology = params.topology
+    t = min(int((epoch_s - plan.start_epoch_s) // plan.step_s), len(plan.setpoint_ma) - 1)
+    want, value = local.want_ma.copy(), np.zeros(topology.n, dtype=np.int64)
+    planned = np.zeros(topology.n, dtype=np.bool_)
+    for k, name in enumerate(plan.assets):
+        i = topology.index.get(name)
+        if i is None or _arrived_later(i, plan, state, now_s, epoch_s):
+            continue
+        want[i], value[i], planned[i] = plan.setpoint_ma[t, k], plan.value_ppm[t, k], True
+    want = share_deviation(want, value, planned, int(plan.planned_import_mw[t]), image, state, params)
+    weight = 1 + np.maximum(value, 0) // 1000
+    return Wish(
+        want_ma=want,
+        weight=np.where(planned, weight, np.maximum(int(weight[planned].mean()) if planned.any() else 1, 1)),
+        rank=local.rank,
+        reason=np.where(planned, int(Reason.PLAN), local.reason),
+    )
+
+
+def _arrived_later(i: int, plan: Plan, state: ControllerState, now_s: float, epoch_s: float) -> bool:
+    if not state.sessions.plugged[i]:
+        return False
+    plugged_for_s = now_s - float(state.sessions.plugged_s[i])
+    return epoch_s - plugged_for_s > plan.issued_epoch_s
+
+
+def share_deviation(
+    want: Ints,
+    value: Ints,
+    planned: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    planned_import_mw: int,
+    image: Image,
+    state: ControllerState,
+    params: Params,
+) -> Ints:
+    """More surplus than forecast goes where energy is worth most, less is taken where it is worth least."""
+    topology = params.topology
+    background = int(state.background.now[0, POWER_ROW])
+    if background == MISSING or not planned.any():
+        return want
+    cost = row_weights(image, topology, state.learning.use)[:, POWER_ROW]
+    present = planned & topology.is_evse & state.sessions.plugged
+    battery = planned & (topology.kind == int(AssetKind.BATTERY))
+    flexible = int((want * cost)[present | battery].sum())
+    deviation = planned_import_mw - background - flexible
+    if abs(deviation) < DEVIATION_MW:
+        return want
+    out = want.copy()
+    sign = 1 if deviation > 0 else -1
+    order = sorted(np.flatnonzero(present & (want > 0)).tolist(), key=lambda k: (-sign * int(value[k]), k))
+    for i in order:
+        floor = int(topology.min_ma[i])
+        goal = int(np.clip(want[i] + deviation // max(int(cost[i]), 1), floor, topology.max_ma[i]))
+        if (goal - int(want[i])) * sign <= 0:
+            continue
+        out[i] = goal
+        deviation -= (goal - int(want[i])) * int(cost[i])
+        if deviation * sign < DEVIATION_MW:
+            break
+    return out

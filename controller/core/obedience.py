@@ -1,0 +1,67 @@
+"""Cars and chargers that do not do as they were told (design 4.2).
+
+The ledger counts them at what they draw. Drawing more than anything still offered: the ledger's release time of 10 s
+has passed by then, so pause at once; 7 s later the second path (disable register, contactor). A charger that shows a
+higher limit than it acknowledged is paused too. Current without a session means a welded contactor.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from controller.core.params import (
+    DISOBEY_HOLD_S,
+    NOT_APPLIED_S,
+    OVERDRAW_MA,
+    OVERDRAW_SHARE_PERCENT,
+    SECOND_PATH_S,
+)
+from controller.core.state import Ledger, Obedience
+from interfaces.domain.image import Image, Pilot
+from interfaces.domain.topology import Topology
+from interfaces.domain.units import MISSING, Bools
+
+
+def advance_obedience(
+    state: Obedience, image: Image, topology: Topology, ledger: Ledger, *, began: Bools, now_s: float
+) -> Obedience:
+    """Next judgement; needs two fresh readings above the offer, so that one bad reading pauses nobody."""
+    fresh = image.asset_sample_s > state.seen_s
+    drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
+    believed = np.maximum(np.maximum(ledger.offer_ma, ledger.pending_ma.max(axis=1)), 0)
+    allowed = believed * (100 + OVERDRAW_SHARE_PERCENT) // 100 + OVERDRAW_MA
+    over = topology.is_evse & (drawn > allowed)
+    over_no = np.where(fresh, np.where(over, state.over_no + 1, 0), state.over_no)
+    over_s = np.where(over_no == 0, np.inf, np.minimum(state.over_s, now_s))
+    caught = over_no >= 2
+    paused_until = np.where(caught, now_s + DISOBEY_HOLD_S, np.where(began, now_s, state.paused_until_s))
+    stop = (caught & (now_s - over_s >= SECOND_PATH_S)) | (state.stop & (paused_until > now_s))
+    shown = image.offered_ma != MISSING
+    higher = topology.is_evse & shown & (image.offered_ma > ledger.offer_ma + topology.step_ma)
+    higher &= image.readback_s > ledger.change_s
+    wrong_s = np.where(higher, np.minimum(state.wrong_s, now_s), np.inf)
+    return Obedience(
+        over_no=over_no,
+        over_s=over_s,
+        paused_until_s=paused_until,
+        stop=stop,
+        wrong_s=wrong_s,
+        seen_s=np.maximum(state.seen_s, image.asset_sample_s),
+    )
+
+
+def disobeying(state: Obedience, now_s: float) -> Bools:
+    """(N,) paused for drawing more than offered."""
+    return state.paused_until_s > now_s
+
+
+def not_applied(state: Obedience, now_s: float) -> Bools:
+    """(N,) the charger has shown a higher limit than commanded for 5 s."""
+    late: Bools = now_s - state.wrong_s >= NOT_APPLIED_S
+    return late
+
+
+def welded(state: Obedience, image: Image) -> Bools:
+    """(N,) current flows although no car is connected or charging."""
+    idle = (image.pilot == int(Pilot.A)) | (image.pilot == int(Pilot.B1))
+    return idle & (state.over_no >= 2)

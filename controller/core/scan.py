@@ -1,0 +1,276 @@
+"""One scan: image, state and parameters in; commands, report and the next state out.
+
+Pure: no clock, no log, no await, no randomness. The same arguments give bit-equal results, so a journal of images is
+a complete record of what the controller did and why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from controller.core.admission import demand_of
+from controller.core.advance import advance
+from controller.core.alarms import alarms_of
+from controller.core.allocate import Allocation, Demand, allocate
+from controller.core.background import row_sums, row_weights
+from controller.core.envelope import Envelope, meet
+from controller.core.explain import explain
+from controller.core.fallback import decide, fallback_wish
+from controller.core.follow import choose_source, plan_wish
+from controller.core.guard import Verdict, guard
+from controller.core.ledger import record_commands
+from controller.core.obedience import disobeying
+from controller.core.params import (
+    GOOD_SCANS_AFTER_ERROR,
+    LEASE_S,
+    NO_LIMIT,
+    RESTART_HEADROOM_MA,
+    SETTLE_POLL_S,
+    Params,
+)
+from controller.core.phase_switch import mode_use, phase_orders, set_goals
+from controller.core.quantise import quantise
+from controller.core.raises import grant
+from controller.core.rules import RULES
+from controller.core.state import ControllerState
+from controller.core.timers import advance_timers
+from controller.core.wish import Wish
+from interfaces.domain.command import Commands, Report
+from interfaces.domain.image import Image
+from interfaces.domain.reasons import Reason
+from interfaces.domain.topology import POWER_ROW, AssetKind, Topology
+from interfaces.domain.units import Bools, Ints
+
+
+def scan(
+    image: Image, state: ControllerState, params: Params, now_s: float, epoch_s: float
+) -> tuple[Commands, Report, ControllerState]:
+    """The seven steps of design section 4. ``now_s`` monotonic, ``epoch_s`` UTC; never mixed."""
+    topology = params.topology
+    began = _began(image, state, topology)
+    state = advance(image, state, params, now_s)
+    env = meet(topology, [rule(image, state, params, now_s) for rule in RULES])
+    wish, state = _wishes(image, state, params, began, now_s, epoch_s)
+    cost = row_weights(image, topology, mode_use(state.switching, state.learning.use, image, topology))
+    never_pause = _never_pause(image, topology)
+    demand = demand_of(state, env, wish, topology, never_pause, cost, now_s)
+    allocation = allocate(_left_for(demand, env, state, topology, cost, now_s), demand, topology)
+    target = np.where(allocation.on_one, 0, allocation.amps_ma)
+    granted = grant(target, demand.order, env.budget, cost, image, state, params, now_s)
+    setpoint = _with_exports(granted.setpoint_ma, wish, env, state, topology)
+    setpoint = quantise(setpoint, topology)
+    verdict = _guarded(setpoint, env, cost, image, state, params, now_s)
+    reason, binding = explain(setpoint, wish, env, demand, allocation, granted, state, topology, now_s)
+    if verdict.bad:
+        setpoint, reason = _subtrees_to_failsafe(setpoint, reason, verdict, state, topology)
+        verdict = replace(verdict, memory=replace(verdict.memory, told_ma=setpoint))
+    commands = _commands(setpoint, reason, binding, wish, state, verdict, params, now_s)
+    before = state
+    state = _remember(commands, verdict, demand, allocation, env, image, state, params, began, cost, now_s)
+    return commands, _report(image, before, state, env, cost, verdict, params, now_s), state
+
+
+def failsafe(state: ControllerState, params: Params, now_s: float) -> Commands:
+    """Failsafe output (design 4): per asset min(last command, verified failsafe), batteries 0. It never raises."""
+    topology = params.topology
+    last = np.maximum(state.ledger.offer_ma, 0)
+    evse = np.where(topology.is_evse, np.minimum(last, topology.failsafe_ma), 0)
+    setpoint = quantise(evse, topology)
+    n = topology.n
+    return Commands(
+        setpoint_ma=setpoint,
+        stop=state.obedience.stop,
+        phases=np.zeros(n, dtype=np.int64),
+        wish_ma=np.zeros(n, dtype=np.int64),
+        reason=np.full(n, int(Reason.FAILSAFE), dtype=np.int64),
+        binding=np.full(n, -1, dtype=np.int64),
+        fast_poll=np.ones(n, dtype=np.bool_),
+        valid_until_s=now_s + LEASE_S,
+        failsafe=True,
+        guard_ok=False,
+    )
+
+
+def after_error(
+    commands: Commands, state: ControllerState, params: Params, image: Image, now_s: float
+) -> ControllerState:
+    """The state after a scan that raised: the failsafe commands are in the ledger, ten good scans must follow."""
+    ledger = record_commands(state.ledger, commands.setpoint_ma, image, params.topology, now_s)
+    told = replace(state.guard, told_ma=commands.setpoint_ma)
+    return replace(state, ledger=ledger, guard=told, commands=commands, error_scans=GOOD_SCANS_AFTER_ERROR)
+
+
+def _began(image: Image, state: ControllerState, topology: Topology) -> bool:
+    return bool(((image.pilot >= 1) & (image.pilot <= 6) & ~state.sessions.plugged & topology.is_evse).any())
+
+
+def _wishes(
+    image: Image, state: ControllerState, params: Params, began: bool, now_s: float, epoch_s: float
+) -> tuple[Wish, ControllerState]:
+    mission = decide(state.mission, image, state, params, began, now_s, epoch_s)
+    mission = choose_source(mission, image, params, epoch_s)
+    state = replace(state, mission=mission)
+    wish = fallback_wish(mission, params)
+    if mission.source == "plan" and image.plan is not None:
+        wish = plan_wish(image.plan, wish, image, state, params, now_s, epoch_s)
+    return wish, state
+
+
+def _never_pause(image: Image, topology: Topology) -> Bools:
+    if image.targets is None:
+        return topology.never_pause
+    column = topology.never_pause.copy()
+    for target in image.targets.targets:
+        i = topology.index.get(target.asset)
+        if i is not None and target.never_pause and (target.tag is None or target.tag == image.tag[i]):
+            column[i] = True
+    return column
+
+
+def _left_for(
+    demand: Demand, env: Envelope, state: ControllerState, topology: Topology, cost: Ints, now_s: float
+) -> Ints:
+    """(C, 4) budget of the assets we can command: what unreachable and disobeying ones may draw is taken off."""
+    fixed = ~np.isposinf(state.ledger.lost_s) | disobeying(state.obedience, now_s)
+    if not fixed.any():
+        return env.budget
+    taken = row_sums(topology, cost * np.where(fixed, state.ledger.exposure_ma, 0)[:, None])
+    return np.where(env.budget >= NO_LIMIT, NO_LIMIT, np.maximum(env.budget - taken, 0))
+
+
+def _with_exports(setpoint: Ints, wish: Wish, env: Envelope, state: ControllerState, topology: Topology) -> Ints:
+    """Discharge and feed-in wishes inside the export side of the envelope; unreachable assets keep what they were told."""
+    export = np.maximum(np.minimum(wish.want_ma, 0), env.low_ma)
+    lost = ~np.isposinf(state.ledger.lost_s)
+    kept = np.minimum(np.maximum(state.ledger.offer_ma, 0), env.high_ma)
+    setpoint = np.where(lost & topology.is_evse, kept, setpoint)
+    storage = (topology.kind == int(AssetKind.BATTERY)) | (topology.kind == int(AssetKind.PV))
+    return np.where(storage & (wish.want_ma < 0) & ~lost, export, setpoint)
+
+
+def _guarded(
+    setpoint: Ints, env: Envelope, cost: Ints, image: Image, state: ControllerState, params: Params, now_s: float
+) -> Verdict:
+    lost = tuple((~np.isposinf(state.ledger.lost_s)).tolist())
+    verdict = guard(setpoint, env.budget, cost, state.guard, image, params.topology, lost, now_s)
+    return verdict if params.ledger else replace(verdict, bad=())
+
+
+def _subtrees_to_failsafe(
+    setpoint: Ints, reason: Ints, verdict: Verdict, state: ControllerState, topology: Topology
+) -> tuple[Ints, Ints]:
+    """The sub-tree of every violated row to min(last command, failsafe)."""
+    hit = (topology.ancestry[[c for c, _ in verdict.bad]] > 0).any(axis=0)
+    safe = np.where(topology.is_evse, np.minimum(np.maximum(state.ledger.offer_ma, 0), topology.failsafe_ma), 0)
+    safe = quantise(np.minimum(safe, np.maximum(setpoint, 0)), topology)
+    return np.where(hit, safe, setpoint), np.where(hit, int(Reason.FAILSAFE), reason)
+
+
+def _commands(
+    setpoint: Ints,
+    reason: Ints,
+    binding: Ints,
+    wish: Wish,
+    state: ControllerState,
+    verdict: Verdict,
+    params: Params,
+    now_s: float,
+) -> Commands:
+    changed = (setpoint != state.ledger.offer_ma) | (now_s - state.ledger.change_s < SETTLE_POLL_S)
+    return Commands(
+        setpoint_ma=setpoint,
+        stop=state.obedience.stop,
+        phases=phase_orders(state.switching),
+        wish_ma=wish.want_ma,
+        reason=reason,
+        binding=binding,
+        fast_poll=changed,
+        valid_until_s=now_s + LEASE_S,
+        failsafe=not state.complete or state.error_scans > 0,
+        guard_ok=not verdict.bad,
+    )
+
+
+def _remember(
+    commands: Commands,
+    verdict: Verdict,
+    demand: Demand,
+    allocation: Allocation,
+    env: Envelope,
+    image: Image,
+    state: ControllerState,
+    params: Params,
+    began: bool,
+    cost: Ints,
+    now_s: float,
+) -> ControllerState:
+    """Commands into ledger, timers and goals; the state is ready for the next image."""
+    topology = params.topology
+    asks = np.zeros(topology.n, dtype=np.bool_)
+    asks[list(demand.order)] = True
+    timers, start_s = advance_timers(
+        state.timers,
+        state.sessions,
+        topology,
+        before_ma=state.ledger.offer_ma,
+        setpoint_ma=commands.setpoint_ma,
+        reason=commands.reason,
+        asks=asks,
+        fits=allocation.fits,
+        began=state.sessions.plugged_s == now_s,
+        now_s=now_s,
+    )
+    wired = row_weights(image, topology, topology.wired)
+    left = env.budget - row_sums(topology, allocation.cost * allocation.amps_ma[:, None])
+    three = _three_fit(left, wired, topology) if topology.can_switch.any() else np.zeros(topology.n, dtype=np.bool_)
+    return replace(
+        state,
+        scans=state.scans + 1,
+        error_scans=max(0, state.error_scans - 1),
+        previous_s=now_s,
+        sessions=replace(state.sessions, start_s=start_s),
+        ledger=record_commands(state.ledger, commands.setpoint_ma, image, topology, now_s),
+        timers=timers,
+        switching=set_goals(state.switching, allocation.on_one, three, state.sessions.plugged, topology, now_s),
+        guard=verdict.memory,
+        commands=commands,
+    )
+
+
+def _three_fit(left: Ints, wired: Ints, topology: Topology) -> Bools:
+    """(N,) whether minimum + 2 A on all wires would fit beside the present allocation."""
+    need = topology.min_ma + RESTART_HEADROOM_MA
+    out = np.zeros(topology.n, dtype=np.bool_)
+    for i in np.flatnonzero(topology.can_switch).tolist():
+        out[i] = all((left[c] >= wired[i] * need[i])[wired[i] > 0].all() for c in topology.chain[i])
+    return out
+
+
+def _report(
+    image: Image,
+    before: ControllerState,
+    state: ControllerState,
+    env: Envelope,
+    cost: Ints,
+    verdict: Verdict,
+    params: Params,
+    now_s: float,
+) -> Report:
+    topology = params.topology
+    exposure = row_sums(topology, cost * state.ledger.exposure_ma[:, None])
+    mode = "failsafe" if not before.complete or before.error_scans else state.mission.source
+    return Report(
+        budget_ma=env.budget[:, :POWER_ROW],
+        budget_mw=env.budget[:, POWER_ROW],
+        background_ma=state.background.estimate[:, :POWER_ROW],
+        exposure_ma=exposure[:, :POWER_ROW],
+        theta_ppm=state.protection.theta // 1000,
+        asset_exposure_ma=state.ledger.exposure_ma,
+        phase_use=cost[:, :POWER_ROW],
+        session_s=state.sessions.plugged_s,
+        energy_wh=state.sessions.energy_mws // 3_600_000,
+        mode=mode,
+        alarms=alarms_of(image, state, verdict, params, now_s),
+    )

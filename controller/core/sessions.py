@@ -1,0 +1,64 @@
+"""Sessions: plug-in to plug-out, energy, and whether a car wants its offer."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from controller.core.params import SATISFIED_MA, SATISFIED_RETRY_S, SATISFIED_S
+from controller.core.state import Sessions
+from interfaces.domain.image import Image, Pilot
+from interfaces.domain.topology import Topology
+from interfaces.domain.units import MILLI, MISSING, NEVER_S, Bools, Ints
+
+
+def plugged_in(image: Image, before: Bools) -> Bools:
+    """(N,) a car is connected: pilot B to D. An unreadable pilot or a fault keeps what was known."""
+    pilot = image.pilot
+    unknown = (pilot == int(Pilot.UNKNOWN)) | (pilot == int(Pilot.E)) | (pilot == int(Pilot.F))
+    return np.where(unknown, before, (pilot >= int(Pilot.B1)) & (pilot <= int(Pilot.D2)))
+
+
+def power_mw(image: Image, topology: Topology) -> Ints:
+    """(N,) measured power from phase currents and voltages; nominal voltage where unmeasured, 0 where no current is."""
+    current = np.where(image.asset_ma == MISSING, 0, image.asset_ma)
+    volts = np.where(image.asset_mv == MISSING, topology.nominal_mv, image.asset_mv)
+    result: Ints = (current * volts).sum(axis=1) // MILLI
+    return result
+
+
+def advance_sessions(
+    state: Sessions, image: Image, offer_ma: Ints, topology: Topology, now_s: float, dt_s: float
+) -> tuple[Sessions, Bools]:
+    """Next sessions, and (N,) where one has just begun.
+
+    Energy is integrated over scans. Satisfied: below 1 A for 5 min although offered at least the minimum; cleared when
+    it draws again, or 30 min after it was last served so that it is offered again (design 4.2).
+    """
+    plugged = plugged_in(image, state.plugged)
+    began = plugged & ~state.plugged
+    dt_ms = int(dt_s * MILLI + 0.5)
+    energy = np.where(began, 0, state.energy_mws) + np.where(plugged, power_mw(image, topology) * dt_ms // MILLI, 0)
+    drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
+    offered = offer_ma >= topology.min_ma
+    fresh = image.asset_sample_s > state.reading_s
+    low = plugged & offered & (drawn < SATISFIED_MA)
+    low_s = np.where(low, np.minimum(state.low_s, now_s), np.where(fresh | ~plugged | ~offered, np.inf, state.low_s))
+    served = np.where(offered & plugged, now_s, np.where(began, NEVER_S, state.served_s))
+    waited = now_s - np.maximum(served, np.where(began, now_s, state.plugged_s))
+    satisfied = np.where(
+        state.satisfied,
+        plugged & ~began & (drawn < SATISFIED_MA) & ~(~offered & (waited >= SATISFIED_RETRY_S)),
+        plugged & ~began & (now_s - low_s >= SATISFIED_S),
+    )
+    nxt = Sessions(
+        plugged=plugged,
+        plugged_s=np.where(began, now_s, np.where(plugged, state.plugged_s, NEVER_S)),
+        start_s=np.where(began, NEVER_S, state.start_s),
+        served_s=served,
+        low_s=low_s,
+        satisfied=satisfied,
+        energy_mws=energy,
+        reading_s=np.maximum(state.reading_s, image.asset_sample_s),
+        ever_drew=plugged & ~began & (state.ever_drew | (drawn >= SATISFIED_MA)),
+    )
+    return nxt, began

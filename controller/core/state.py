@@ -1,0 +1,411 @@
+"""Everything the controller remembers between two scans, and nothing else.
+
+Frozen records of numpy columns: N assets, C circuits, four rows per circuit (amps L1 L2 L3, net power). Each module of
+the core advances its own record; ``scan`` puts them together. Times are monotonic seconds, ``NEVER_S`` when unset.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from controller.core.params import BACKGROUND_BUCKETS, NO_LIMIT, SEEN_DAYS, Params
+from interfaces.domain.command import Commands
+from interfaces.domain.topology import ROWS_PER_CIRCUIT, Topology
+from interfaces.domain.units import MISSING, NEVER_S, Bools, Floats, Ints
+
+PENDING = 4
+"""Older, higher offers kept apart per asset; one more is merged with the oldest, on the safe side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sessions:
+    """Plug-in to plug-out, per asset. ``energy_mws`` (mW s) is integrated from measured power; ``start_s`` last start
+    of charging; ``served_s`` last scan with an offer of at least the minimum; ``low_s`` since when it draws below 1 A
+    although offered.
+    """
+
+    plugged: Bools
+    plugged_s: Floats
+    start_s: Floats
+    served_s: Floats
+    low_s: Floats
+    satisfied: Bools
+    energy_mws: Ints
+    reading_s: Floats
+    ever_drew: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """Offers that may still be believed. ``offer_ma`` (N,) last command; ``pending_ma`` (N, K) older offers with
+    ``cut_s`` (N, K) when they were revoked and ``release_s`` (N, K) when they cease (inf until read back);
+    ``change_s`` last setpoint change; ``raise_s`` last raise; ``row_raise_s`` (C,) last raise below that circuit;
+    ``lost_s`` since when unreachable (inf: reachable); ``heard`` it answered since our start; ``creep_permille`` how much
+    more than offered this session's car draws; ``exposure_ma`` (N,) the result.
+    """
+
+    offer_ma: Ints
+    pending_ma: Ints
+    cut_s: Floats
+    release_s: Floats
+    change_s: Floats
+    raise_s: Floats
+    row_raise_s: Floats
+    lost_s: Floats
+    heard: Bools
+    reboots: Ints
+    exposure_ma: Ints
+    creep_permille: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """Uncontrolled load per circuit row (C, 4), signed. ``now`` last accepted estimate, ``buckets`` (B, C, 4) maxima of
+    5 s each, ``doubt_s`` (C, 4) since when a rise is put down to cars in motion, ``seen_max`` (D, C, 3) daily maxima;
+    ``previous_ma`` (N, 4) the reading before the newest; the rest serves the meter checks.
+    """
+
+    now: Ints
+    buckets: Ints
+    bucket_no: int
+    doubt_s: Floats
+    first_s: Floats
+    sample_s: Floats
+    sample_no: Ints
+    digest: Ints
+    same_s: Floats
+    same_no: Ints
+    bad_s: Floats
+    lost: Bools
+    frozen: Bools
+    seen_max: Ints
+    day: int
+    newest_ma: Ints
+    newest_s: Floats
+    previous_ma: Ints
+    sign_strikes: Ints
+    estimate: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """Phases a car really uses. ``use`` (N, 3) conductors counted per grid phase; ``unused_s`` (N, 3) since when below
+    0.5 A while another wire carries more than 4 A; ``relearned_s`` last time an unused wire carried current.
+    """
+
+    use: Ints
+    unused_s: Floats
+    relearned_s: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Lending:
+    """Unused current lent to others. ``ceiling_ma`` (N,) lowered offer (NO_LIMIT: not lent), ``gap_s`` since when the
+    gap is large, ``cut_s``/``cut_draw_ma`` when and at what draw the offer was lowered, ``follow_s`` since when the
+    draw is near the offer, ``habit`` the gap is this car's nature.
+    """
+
+    ceiling_ma: Ints
+    gap_s: Floats
+    cut_s: Floats
+    cut_draw_ma: Ints
+    follow_s: Floats
+    draw_before_ma: Ints
+    habit: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class Obedience:
+    """Cars and chargers that do not do as told. ``over_no`` samples above the offer in a row, ``over_s`` since when,
+    ``paused_until_s``, ``stop`` second path, ``wrong_s`` since when the charger shows more than commanded,
+    ``seen_s`` the reading judged last, ``boots`` device restarts seen.
+    """
+
+    over_no: Ints
+    over_s: Floats
+    paused_until_s: Floats
+    stop: Bools
+    wrong_s: Floats
+    seen_s: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class ProtectionState:
+    """Inverse-time accumulators per circuit and phase, 1e-9 of tripping; ``level`` (C,) shed level 0..3;
+    ``over_s`` (C,) last time above 1.13 x rated where no curve is known.
+    """
+
+    theta: Ints
+    level: Ints
+    over_s: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Timers:
+    """Starts and pauses. ``fit_s`` since when minimum + 2 A fit (inf: not), ``off_until_s``, ``limit_pauses`` counts the
+    doubling, ``limit_paused`` the present pause is a limit pause, ``wait_s`` since when it waits for current.
+    """
+
+    fit_s: Floats
+    off_until_s: Floats
+    limit_pauses: Ints
+    limit_paused: Bools
+    wait_s: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Switching:
+    """Phase switching: ``mode`` phases in use (1 or 3), ``goal`` wanted, ``step`` 0 idle 1 pausing 2 switching
+    3 settling, ``step_s`` since when, ``dwell_s`` last completed switch, ``failures`` this session, ``want_s`` since
+    when the other mode would be better.
+    """
+
+    mode: Ints
+    goal: Ints
+    step: Ints
+    step_s: Floats
+    dwell_s: Floats
+    failures: Ints
+    want_s: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Mission:
+    """Plan and fallback. ``source`` what feeds the wishes ("plan" or "fallback"), ``refused`` why the plan does not;
+    ``sequence`` newest plan followed; per asset the fallback's decisions of ``decided_s``: ``charge_now``, ``rank``
+    (urgency class), ``surplus_ma`` (what surplus alone allows), ``done`` (target reached); ``slot`` price step of the
+    decision, ``targets_sequence`` the message it was made from.
+    """
+
+    source: str
+    refused: str
+    sequence: int
+    charge_now: Bools
+    rank: Ints
+    surplus_ma: Ints
+    done: Bools
+    decided_s: float
+    slot: int
+    targets_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class GuardMemory:
+    """The guard's own, simpler memory: ``told_ma`` (N,) last command, ``hold_ma``/``hold_until_s`` the highest revoked
+    one and until when a car may still follow it.
+    """
+
+    told_ma: Ints
+    hold_ma: Ints
+    hold_until_s: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerState:
+    """All of it. ``error_scans``: failsafe scans still to come after an exception."""
+
+    scans: int
+    start_s: float
+    complete: bool
+    error_scans: int
+    previous_s: float
+    fire_latched: bool
+    operator_limit_mw: int
+    sessions: Sessions
+    ledger: Ledger
+    background: Background
+    learning: Learning
+    lending: Lending
+    obedience: Obedience
+    protection: ProtectionState
+    timers: Timers
+    switching: Switching
+    mission: Mission
+    guard: GuardMemory
+    commands: Commands | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """What survives a restart, by id. Times as epoch seconds, so that they mean something after a reboot.
+
+    ``offers_ma``: last offers and when they were last renewed; ``theta``: three accumulators per circuit.
+    """
+
+    topology_version: str
+    epoch_s: float
+    assets: tuple[str, ...]
+    offers_ma: tuple[int, ...]
+    limit_pauses: tuple[int, ...]
+    off_for_s: tuple[float, ...]
+    circuits: tuple[str, ...]
+    theta: tuple[tuple[int, int, int], ...]
+    fire_latched: bool
+    operator_limit_mw: int
+    plan_sequence: int
+
+
+def initial(params: Params, now_s: float, retained: Retained | None = None) -> ControllerState:
+    """State at process start. Exposure begins at the retained offers where there are any, else at nameplate."""
+    topology = params.topology
+    n = topology.n
+    return ControllerState(
+        scans=0,
+        start_s=now_s,
+        complete=False,
+        error_scans=0,
+        previous_s=now_s,
+        fire_latched=retained.fire_latched if retained else False,
+        operator_limit_mw=retained.operator_limit_mw if retained else MISSING,
+        sessions=_no_sessions(n),
+        ledger=_boot_ledger(topology, now_s, retained),
+        background=_no_background(topology),
+        learning=Learning(topology.wired.copy(), _times((n, 3), np.inf), _times(n)),
+        lending=Lending(
+            np.full(n, NO_LIMIT, dtype=np.int64),
+            _times(n, np.inf),
+            _times(n),
+            _ints(n),
+            _times(n, np.inf),
+            _ints(n),
+            np.zeros(n, dtype=bool),
+        ),
+        obedience=Obedience(
+            _ints(n), _times(n, np.inf), _times(n), np.zeros(n, dtype=bool), _times(n, np.inf), _times(n)
+        ),
+        protection=_boot_protection(topology, retained),
+        timers=_boot_timers(topology, now_s, retained),
+        switching=Switching(
+            np.where(topology.conductors > 1, 3, 1),
+            np.where(topology.conductors > 1, 3, 1),
+            _ints(n),
+            _times(n),
+            _times(n),
+            _ints(n),
+            _times(n, np.inf),
+        ),
+        mission=Mission(
+            source="fallback",
+            refused="no plan yet",
+            sequence=retained.plan_sequence if retained else -1,
+            charge_now=np.ones(n, dtype=bool),
+            rank=_ints(n, 1),
+            surplus_ma=_ints(n),
+            done=np.zeros(n, dtype=bool),
+            decided_s=NEVER_S,
+            slot=-1,
+            targets_sequence=-1,
+        ),
+        guard=GuardMemory(_ints(n), _ints(n), _times(n)),
+        commands=None,
+    )
+
+
+def retained_of(state: ControllerState, params: Params, now_s: float, epoch_s: float) -> Retained:
+    """What to write into the retain memory after a scan."""
+    topology = params.topology
+    off_for = np.maximum(state.timers.off_until_s - now_s, 0.0)
+    return Retained(
+        topology_version=topology.version,
+        epoch_s=epoch_s,
+        assets=tuple(a.id for a in topology.assets),
+        offers_ma=tuple(state.ledger.exposure_ma.tolist()),
+        limit_pauses=tuple(state.timers.limit_pauses.tolist()),
+        off_for_s=tuple(off_for.tolist()),
+        circuits=tuple(x.id for x in topology.circuits),
+        theta=tuple((a, b, d) for a, b, d in state.protection.theta.tolist()),
+        fire_latched=state.fire_latched,
+        operator_limit_mw=state.operator_limit_mw,
+        plan_sequence=state.mission.sequence,
+    )
+
+
+def _ints(shape: int | tuple[int, ...], value: int = 0) -> Ints:
+    return np.full(shape, value, dtype=np.int64)
+
+
+def _times(shape: int | tuple[int, ...], value: float = NEVER_S) -> Floats:
+    return np.full(shape, value, dtype=np.float64)
+
+
+def _no_sessions(n: int) -> Sessions:
+    no = np.zeros(n, dtype=bool)
+    return Sessions(no, _times(n), _times(n), _times(n), _times(n, np.inf), no, _ints(n), _times(n), no)
+
+
+def _boot_ledger(topology: Topology, now_s: float, retained: Retained | None) -> Ledger:
+    n = topology.n
+    believed = topology.max_ma.copy()
+    if retained is not None:
+        for name, offer in zip(retained.assets, retained.offers_ma, strict=True):
+            if name in topology.index:
+                believed[topology.index[name]] = offer
+    pending = _ints((n, PENDING))
+    pending[:, 0] = believed
+    release = _times((n, PENDING))
+    release[:, 0] = np.inf
+    cut = _times((n, PENDING))
+    cut[:, 0] = now_s
+    return Ledger(
+        offer_ma=_ints(n),
+        pending_ma=pending,
+        cut_s=cut,
+        release_s=release,
+        change_s=_times(n),
+        raise_s=_times(n),
+        row_raise_s=_times(topology.c),
+        lost_s=_times(n, now_s),
+        heard=np.zeros(n, dtype=bool),
+        reboots=_ints(n, MISSING),
+        exposure_ma=believed.copy(),
+        creep_permille=_ints(n),
+    )
+
+
+def _no_background(topology: Topology) -> Background:
+    n, c = topology.n, topology.c
+    return Background(
+        now=_ints((c, ROWS_PER_CIRCUIT), MISSING),
+        buckets=_ints((BACKGROUND_BUCKETS, c, ROWS_PER_CIRCUIT), MISSING),
+        bucket_no=0,
+        doubt_s=_times((c, ROWS_PER_CIRCUIT), np.inf),
+        first_s=_times(c, np.inf),
+        sample_s=_times(c),
+        sample_no=_ints(c),
+        digest=_ints(c),
+        same_s=_times(c, np.inf),
+        same_no=_ints(c),
+        bad_s=_times(c),
+        lost=np.zeros(c, dtype=bool),
+        frozen=np.zeros(c, dtype=bool),
+        seen_max=_ints((SEEN_DAYS, c, 3), MISSING),
+        day=0,
+        newest_ma=_ints((n, ROWS_PER_CIRCUIT), MISSING),
+        newest_s=_times(n),
+        previous_ma=_ints((n, ROWS_PER_CIRCUIT), MISSING),
+        sign_strikes=_ints(c),
+        estimate=_ints((c, ROWS_PER_CIRCUIT)),
+    )
+
+
+def _boot_protection(topology: Topology, retained: Retained | None) -> ProtectionState:
+    theta = _ints((topology.c, 3))
+    if retained is not None:
+        for name, values in zip(retained.circuits, retained.theta, strict=True):
+            if name in topology.circuit_index:
+                theta[topology.circuit_index[name]] = values
+    return ProtectionState(theta, _ints(topology.c), _times(topology.c))
+
+
+def _boot_timers(topology: Topology, now_s: float, retained: Retained | None) -> Timers:
+    n = topology.n
+    off, pauses, paused = _times(n), _ints(n), np.zeros(n, dtype=bool)
+    if retained is not None:
+        for name, count, rest_s in zip(retained.assets, retained.limit_pauses, retained.off_for_s, strict=True):
+            if name in topology.index and rest_s > 0:
+                off[topology.index[name]] = now_s + rest_s
+                pauses[topology.index[name]] = count
+                paused[topology.index[name]] = True
+    return Timers(_times(n, np.inf), off, pauses, paused, _times(n, np.inf))

@@ -1,0 +1,69 @@
+"""A plan: rows of time x asset setpoints with validity, sequence and the values behind them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from interfaces.domain.units import Ints
+
+PLAN_SCHEMA = 1
+MAX_STEPS = 400
+"""48 h of quarters, a long DST day and head room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Wishes of the optimizer for one site.
+
+    ``assets``: ids of the columns; ``setpoint_ma`` (T, A) mA per conductor, signed; ``value_ppm`` (T, A) marginal value
+    of energy in 1e-6 EUR/kWh; ``planned_import_mw`` (T,). Row t holds from ``start_epoch_s + t * step_s``.
+    ``valid_until_epoch_s``: end of its horizon; ``lease_until_epoch_s``: it may not be followed longer without renewal.
+    The signature was checked at the border; ``key_id`` says by which key.
+    """
+
+    plan_id: str
+    site: str
+    topology_version: str
+    sequence: int
+    key_id: str
+    issued_epoch_s: float
+    start_epoch_s: float
+    step_s: int
+    valid_until_epoch_s: float
+    lease_until_epoch_s: float
+    assets: tuple[str, ...]
+    setpoint_ma: Ints
+    value_ppm: Ints
+    planned_import_mw: Ints
+    schema: int = PLAN_SCHEMA
+
+
+def plan_problems(plan: Plan) -> tuple[str, ...]:
+    """What makes a plan malformed, one sentence each; empty when well formed. (Usability is the controller's call.)"""
+    steps, columns = plan.setpoint_ma.shape if plan.setpoint_ma.ndim == 2 else (0, -1)
+    checks = (
+        (plan.schema != PLAN_SCHEMA, f"plan schema {plan.schema} is not {PLAN_SCHEMA}"),
+        (not 1 <= steps <= MAX_STEPS, f"a plan has 1 to {MAX_STEPS} steps, this one {steps}"),
+        (columns != len(plan.assets), "the setpoints do not have one column per asset"),
+        (len(set(plan.assets)) != len(plan.assets), "an asset appears twice"),
+        (plan.value_ppm.shape != plan.setpoint_ma.shape, "values and setpoints differ in shape"),
+        (plan.planned_import_mw.shape != (steps,), "the planned import does not have one value per step"),
+        (plan.step_s <= 0, "the step is not positive"),
+        (plan.sequence < 0, "the sequence is negative"),
+        (
+            not all(
+                np.isfinite(t)
+                for t in (
+                    plan.issued_epoch_s,
+                    plan.start_epoch_s,
+                    plan.valid_until_epoch_s,
+                    plan.lease_until_epoch_s,
+                )
+            ),
+            "a time is not finite",
+        ),
+        (plan.valid_until_epoch_s <= plan.start_epoch_s, "the plan ends before it starts"),
+    )
+    return tuple(text for bad, text in checks if bad)
