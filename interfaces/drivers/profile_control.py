@@ -1,0 +1,121 @@
+"""The part of a device profile that says how a device is commanded and what it does when nobody commands it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import ConfigDict
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One register of a setpoint: ``value * factor``, or a ``constant`` in the register's own unit."""
+
+    __pydantic_config__ = _STRICT
+    register: str
+    factor: float = 1.0
+    constant: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CurrentSetpoint:
+    """How a charging current is commanded: 0 or ``min_ma`` .. ``max_ma`` in steps of ``step_ma`` (rounded towards 0).
+
+    ``pause``: "zero" = writing 0 pauses and keeps the session. ``readback``: the register that says what was taken;
+    ``echo`` = it repeats the written value, ``applied`` = it is the limit in force, which may be lower than asked.
+    """
+
+    __pydantic_config__ = _STRICT
+    writes: tuple[Write, ...]
+    readback: str
+    readback_kind: Literal["echo", "applied"] = "echo"
+    step_ma: int = 1000
+    min_ma: int = 6000
+    max_ma: int = 80_000
+    pause: Literal["zero"] = "zero"
+
+
+@dataclass(frozen=True, slots=True)
+class PowerSetpoint:
+    """How power is commanded.
+
+    ``kind`` "exchange": charging positive, discharging negative; "export_limit": the most it may feed in, 0 or
+    positive. ``percent_of`` names the register (W) the written percentage refers to. ``revert`` names the register
+    that takes the time-out after which the device forgets the setpoint.
+    """
+
+    __pydantic_config__ = _STRICT
+    kind: Literal["exchange", "export_limit"]
+    writes: tuple[Write, ...]
+    readback: str
+    percent_of: str | None = None
+    revert: str | None = None
+    release: tuple[Write, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SecondPath:
+    """Another way to stop a charger than its setpoint: a register, the value that stops and the one that allows."""
+
+    __pydantic_config__ = _STRICT
+    register: str
+    stop: int
+    run: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseSwitch:
+    """The register that selects one- or three-phase charging."""
+
+    __pydantic_config__ = _STRICT
+    register: str
+    one: int = 1
+    three: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Failsafe:
+    """The device's own watchdog: registers to read and write its current and its time-out.
+
+    ``timeout_kind`` "remaining": the register counts down what is left, it cannot be set over Modbus.
+    ``timeout_range_s``: what the device accepts. A time-out of 0 means "off" on every make known so far: unsafe.
+    """
+
+    __pydantic_config__ = _STRICT
+    current_read: str | None = None
+    current_write: str | None = None
+    timeout_read: str | None = None
+    timeout_write: str | None = None
+    timeout_kind: Literal["configured", "remaining"] = "configured"
+    timeout_range_s: tuple[int, int] = (1, 3600)
+
+
+@dataclass(frozen=True, slots=True)
+class Keepalive:
+    """What the device's watchdog wants to see: any request, a write of the setpoint, or a life bit in a register."""
+
+    __pydantic_config__ = _STRICT
+    kind: Literal["any_request", "write", "register", "none"]
+    timeout_s: float = 60.0
+    register: str | None = None
+    value: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What it does on its own.
+
+    ``boot_current_a`` None: unknown, counts at nameplate. ``memory`` flash: every changed setpoint wears it, so
+    equal values are not rewritten faster than ``write_interval_s``.
+    """
+
+    __pydantic_config__ = _STRICT
+    boot_current_a: float | None = None
+    idle_current_a: float = 0.0
+    release_s: float = 10.0
+    memory: Literal["volatile", "flash"] = "volatile"
+    write_interval_s: float = 0.0
+    direct_current: bool = False

@@ -1,0 +1,182 @@
+"""Profile files: YAML text -> checked ``Profile``, and the profiles that ship with the product.
+
+A profile may build on another one (``extends``): mappings are merged key by key, ``registers`` and ``polls`` by name,
+everything else is replaced. Aliases are never inherited.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from importlib.resources.abc import Traversable
+from typing import Any, Final
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from interfaces.drivers.profile import Profile
+from interfaces.drivers.profile_check import problems_of
+
+MAX_BYTES: Final = 1_000_000
+"""A larger file is refused before it is parsed."""
+MAX_EXTENDS: Final = 4
+
+SUNSPEC_NAN: Final[Mapping[str, int]] = {
+    "int16": -0x8000, "uint16": 0xFFFF, "acc16": 0, "enum16": 0xFFFF, "bitfield16": 0xFFFF, "sunssf": -0x8000,
+    "int32": -0x8000_0000, "uint32": 0xFFFF_FFFF, "acc32": 0, "enum32": 0xFFFF_FFFF, "bitfield32": 0xFFFF_FFFF,
+    "int64": -0x8000_0000_0000_0000, "uint64": 0xFFFF_FFFF_FFFF_FFFF, "acc64": 0,
+}  # fmt: skip
+"""What SunSpec devices show for a point they do not implement (SunSpec Information Model Specification, data types)."""
+
+_SCALAR_LISTS: Final = frozenset({"raw", "one_of", "nan", "over"})
+"""Keys under which a person may write one value instead of a list of one."""
+
+_adapter: Final[TypeAdapter[Profile]] = TypeAdapter(Profile)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileProblems:
+    """Why a profile file is refused: every problem, as ``path: what is wrong``."""
+
+    where: str
+    problems: tuple[str, ...]
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """Refuses a mapping that says the same key twice: the second would silently win."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def parse_profile(text: str, where: str) -> Profile | ProfileProblems:
+    """A checked profile from YAML text, or every problem found in it. ``where`` names the text for people."""
+    if len(text) > MAX_BYTES:
+        return ProfileProblems(where, (f"the file is larger than {MAX_BYTES} bytes",))
+    try:
+        document = _extended(_document(text))
+    except (yaml.YAMLError, RecursionError) as error:
+        return ProfileProblems(where, (" ".join(str(error).split()),))
+    except _BadDocumentError as error:
+        return ProfileProblems(where, (str(error),))
+    try:
+        profile = _adapter.validate_json(json.dumps(_normal(document)), strict=True)
+    except (ValidationError, TypeError) as error:
+        return ProfileProblems(where, _report(error))
+    problems = problems_of(profile)
+    return ProfileProblems(where, problems) if problems else profile
+
+
+def profile_ids() -> tuple[str, ...]:
+    """Ids of all shipped profiles, sorted."""
+    return tuple(sorted(profile.id for profile in _shipped().values()))
+
+
+def find_profile(name: str) -> Profile | None:
+    """The shipped profile with that id or alias."""
+    return _shipped().get(name)
+
+
+def profile_json_schema() -> dict[str, Any]:
+    """JSON Schema of a profile file, for editors (``extends`` makes every other key optional)."""
+    schema = _adapter.json_schema()
+    schema["properties"]["extends"] = {"type": "string", "description": "id of a shipped profile to build on"}
+    schema["if"] = {"required": ["extends"]}
+    schema["then"] = {"required": ["schema", "id"]}
+    schema["else"] = {"required": schema.pop("required")}
+    return schema
+
+
+class BrokenProfileError(Exception):
+    """A profile that ships with the product is wrong: a bug of ours."""
+
+
+class _BadDocumentError(Exception):
+    """The text is no profile document; its message says why."""
+
+
+def _document(text: str) -> dict[str, Any]:
+    document = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506  a SafeLoader
+    if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
+        raise _BadDocumentError("a profile is a mapping of names to values")
+    return document
+
+
+def _extended(document: dict[str, Any], depth: int = 0) -> dict[str, Any]:
+    parent_id = document.get("extends")
+    if parent_id is None:
+        return document
+    if depth >= MAX_EXTENDS:
+        raise _BadDocumentError(f"extends: more than {MAX_EXTENDS} profiles build on each other")
+    for text in _shipped_texts().values():
+        parent = _document(text)
+        if parent.get("id") == parent_id:
+            merged = _merge(_extended(parent, depth + 1), document)
+            merged["aliases"] = document.get("aliases", [])
+            return {key: value for key, value in merged.items() if key != "extends"}
+    raise _BadDocumentError(f"extends: there is no profile {parent_id!r}")
+
+
+def _merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in top.items():
+        below = merged.get(key)
+        if isinstance(value, dict) and isinstance(below, dict):
+            merged[key] = _merge(below, value)
+        elif key in ("registers", "polls") and isinstance(value, list) and isinstance(below, list):
+            merged[key] = list({item["name"]: item for item in [*below, *value]}.values())
+        else:
+            merged[key] = value
+    return merged
+
+
+def _normal(node: Any, key: str = "") -> Any:
+    """Single values under list keys become lists; SunSpec registers get the "not implemented" value of their type."""
+    if isinstance(node, dict):
+        if "model" in node and "offset" in node and "nan" not in node and node.get("type") in SUNSPEC_NAN:
+            node = {**node, "nan": [SUNSPEC_NAN[node["type"]]]}
+        return {name: _normal(value, name) for name, value in node.items()}
+    if isinstance(node, list):
+        return [_normal(item) for item in node]
+    return [node] if key in _SCALAR_LISTS else node
+
+
+def _report(error: ValidationError | TypeError) -> tuple[str, ...]:
+    if isinstance(error, TypeError):
+        return (f"a value is of a kind no profile uses: {error}",)
+    return tuple(f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors())
+
+
+@cache
+def _shipped() -> Mapping[str, Profile]:
+    """Every shipped profile by id and alias."""
+    found: dict[str, Profile] = {}
+    for where, text in _shipped_texts().items():
+        profile = parse_profile(text, where)
+        if isinstance(profile, ProfileProblems):
+            raise BrokenProfileError(f"shipped profile {profile.where}: " + "; ".join(profile.problems))
+        for name in (profile.id, *profile.aliases):
+            if name in found:
+                raise BrokenProfileError(f"shipped profile {where}: the name {name} is taken")
+            found[name] = profile
+    return found
+
+
+@cache
+def _shipped_texts() -> Mapping[str, str]:
+    return {file.name: file.read_text("utf-8") for file in _files(resources.files("interfaces.drivers") / "profiles")}
+
+
+def _files(folder: Traversable) -> Iterator[Traversable]:
+    for entry in sorted(folder.iterdir(), key=lambda item: item.name):
+        if entry.is_dir():
+            yield from _files(entry)
+        elif entry.name.endswith(".yaml"):
+            yield entry

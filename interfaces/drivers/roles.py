@@ -1,0 +1,146 @@
+"""Register values -> canonical roles and charger state: pure.
+
+A role is delivered in the one unit ``ROLE_UNITS`` gives it; a register in kWh feeds a role in Wh without a word in the
+profile. A missing term makes its sum missing: half a sum would look like a small current.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from interfaces.domain.units import MILLI
+from interfaces.drivers.profile import (
+    ROLE_UNITS,
+    Condition,
+    Expression,
+    First,
+    Lookup,
+    Negate,
+    PilotName,
+    Product,
+    Profile,
+    StateMap,
+    StateRow,
+    Status,
+    Sum,
+)
+from interfaces.drivers.registers import Value
+
+Values = Mapping[str, Value | None]
+"""Decoded registers by name; a name that is absent was never read."""
+
+UNIT_FACTORS: Final[Mapping[str, tuple[str, float]]] = {
+    "kWh": ("Wh", MILLI), "MWh": ("Wh", MILLI * MILLI), "kW": ("W", MILLI), "MW": ("W", MILLI * MILLI),
+    "kvar": ("var", MILLI), "kvarh": ("varh", MILLI), "kVA": ("VA", MILLI), "mA": ("A", 1 / MILLI),
+    "mV": ("V", 1 / MILLI), "kV": ("V", MILLI), "ms": ("s", 1 / MILLI), "mHz": ("Hz", 1 / MILLI),
+}  # fmt: skip
+"""Units a device may use -> the unit of the product and the factor to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChargerState:
+    """What a charger says of itself; ``raw`` and ``text`` are for people."""
+
+    pilot: PilotName
+    status: Status
+    raw: int | str
+    text: str = ""
+
+
+def registers_of(expression: Expression) -> tuple[str, ...]:
+    """Names of all registers an expression reads."""
+    match expression:
+        case str():
+            return (expression,)
+        case Sum(sum=terms) | First(first=terms) | Product(product=terms):
+            return tuple(name for term in terms for name in registers_of(term))
+        case Negate(negate=term):
+            return registers_of(term)
+        case Lookup(lookup=name):
+            return (name,)
+
+
+def role_value(profile: Profile, role: str, values: Values) -> Value | None:
+    """The value of one role in its canonical unit, or None when it cannot be known from ``values``."""
+    found = _evaluate(profile, profile.roles[role], values)
+    if ROLE_UNITS[role] == "text":
+        return None if found is None else str(found)
+    return found if isinstance(found, float | int) and math.isfinite(found) else None
+
+
+def charger_state(state: StateMap, values: Values) -> ChargerState | None:
+    """The state a charger reports; None when its register is missing or its raw value is unknown."""
+    raw = _raw_state(state, values.get(state.register))
+    row = None if raw is None else _row(state, raw, values)
+    if raw is None or row is None:
+        return None
+    status = row.status
+    for override in state.overrides:
+        if (not override.over or status in override.over) and all(_holds(test, values) for test in override.when):
+            status = override.status
+    return ChargerState(row.pilot, status, raw, row.text)
+
+
+def _row(state: StateMap, raw: int | str, values: Values) -> StateRow | None:
+    for row in state.map:
+        if raw in row.raw and all(_holds(test, values) for test in row.when):
+            return row
+    return None
+
+
+def _raw_state(state: StateMap, value: Value | None) -> int | str | None:
+    if value is None:
+        return None
+    if state.byte is not None:
+        value = bytes.fromhex(str(value))[state.byte]
+    if isinstance(value, str):
+        return value
+    return int(value) & state.mask if state.mask is not None else int(value)
+
+
+def _holds(test: Condition, values: Values) -> bool:
+    value = values.get(test.register)
+    if value is None:
+        return False
+    if test.one_of is not None and value not in test.one_of:
+        return False
+    if test.at_least is None and test.below is None:
+        return True
+    if isinstance(value, str):
+        return False
+    return (test.at_least is None or value >= test.at_least) and (test.below is None or value < test.below)
+
+
+def _evaluate(profile: Profile, expression: Expression, values: Values) -> Value | None:
+    match expression:
+        case str():
+            return _in_role_unit(profile.register(expression).unit, values.get(expression))
+        case First(first=terms):
+            found = (_evaluate(profile, term, values) for term in terms)
+            return next((value for value in found if value is not None), None)
+        case Negate(negate=term):
+            value = _evaluate(profile, term, values)
+            return None if value is None or isinstance(value, str) else -value
+        case Lookup(lookup=name, table=table):
+            raw = values.get(name)
+            return table.get(raw) if isinstance(raw, int) else None
+        case Sum(sum=terms):
+            numbers = _numbers(profile, terms, values)
+            return None if numbers is None else sum(numbers)
+        case Product(product=terms):
+            numbers = _numbers(profile, terms, values)
+            return None if numbers is None else math.prod(numbers)
+
+
+def _numbers(profile: Profile, terms: tuple[Expression, ...], values: Values) -> list[float] | None:
+    found = [_evaluate(profile, term, values) for term in terms]
+    numbers = [value for value in found if isinstance(value, float | int)]
+    return numbers if len(numbers) == len(found) else None
+
+
+def _in_role_unit(unit: str, value: Value | None) -> Value | None:
+    factor = UNIT_FACTORS.get(unit)
+    return value if factor is None or value is None or isinstance(value, str) else value * factor[1]
