@@ -66,7 +66,7 @@ def one_phase(weights: Ints, topology: Topology) -> Ints:
     return np.concatenate([topology.first_wire, watts[:, None]], axis=1)
 
 
-def credits(state: ControllerState, asks: Bools, now_s: float) -> Floats:
+def waiting_credits(state: ControllerState, asks: Bools, now_s: float) -> Floats:
     """(N,) whole quanta waited since last served; a running car has none, and inside its own quantum it is immune."""
     since = np.maximum(state.sessions.served_s, state.sessions.plugged_s)
     waited = np.where(asks & np.isfinite(since), now_s - since, 0.0)
@@ -80,7 +80,7 @@ def admission_order(
     state: ControllerState, asks: Bools, topology: Topology, rank: Ints, never_pause: Bools, now_s: float
 ) -> tuple[int, ...]:
     """Columns of the asking assets, first served first."""
-    credit = credits(state, asks, now_s)
+    credit = waiting_credits(state, asks, now_s)
     running = state.ledger.offer_ma > 0
     held = running & never_pause
     satisfied = state.sessions.satisfied

@@ -23,7 +23,7 @@ NOBODY: Final[int] = -1
 @dataclass(frozen=True, slots=True)
 class Demand:
     """One allocation problem. ``order``: asset columns in admission order. ``floor_ma`` (N,) minimum current,
-    ``ceiling_ma`` (N,) upper bound, ``tier`` and ``weight`` (N,) for filling, ``cost`` (N, 4) what one mA costs each row,
+    ``ceiling_ma`` (N,) upper bound, ``tier`` and ``weight`` (N,) for filling, ``cost`` (N, 4) one mA's price per row,
     ``probation`` (N,) may not start now, but is told whether ``probe_ma`` (N,) would fit; ``single`` (N,) may start on
     one phase at ``single_cost`` (N, 4).
     """

@@ -39,7 +39,7 @@ def row_sums(topology: Topology, per_asset: Ints) -> Ints:
 
 
 def row_weights(image: Image, topology: Topology, use: Ints) -> Ints:
-    """(N, 4) what one mA of an asset costs each row: its conductors per phase, and watts per ampere on the power row."""
+    """(N, 4) what one mA of an asset costs each row: its conductors per phase; watts per ampere on the power row."""
     volts = np.where(image.asset_mv == MISSING, topology.nominal_mv, image.asset_mv)
     watts = (use * volts).sum(axis=1) // MILLI
     return np.concatenate([use, watts[:, None]], axis=1)
@@ -49,13 +49,13 @@ def advance_background(
     state: Background, image: Image, topology: Topology, ledger: Ledger, weights: Ints, now_s: float
 ) -> Background:
     """Next estimate. ``weights`` (N, 4) by the phases wired: what an asset may draw, not what it is used to."""
-    state = _shift_readings(state, image, weights, topology)
+    state = _shift_readings(state, image, topology)
     fresh = (image.meter_sample_no != state.sample_no) & (image.meter_sample_s > state.sample_s) & topology.metered
     state = _meter_quality(state, image, topology, fresh, now_s)
-    state = _roll_window(state, topology, now_s)
+    state = _roll_window(state, now_s)
     if fresh.any():
         state = _take_sample(state, image, topology, ledger, weights, fresh, now_s)
-    return replace(state, estimate=_estimate(state, image, topology, now_s))
+    return replace(state, estimate=_estimate(state, topology, now_s))
 
 
 def meter_age_s(image: Image, topology: Topology, now_s: float) -> Floats:
@@ -64,19 +64,21 @@ def meter_age_s(image: Image, topology: Topology, now_s: float) -> Floats:
     return age
 
 
-def meter_raises_allowed(image: Image, topology: Topology, state: Background, now_s: float) -> Bools:
+def meter_raises_allowed(image: Image, topology: Topology, now_s: float) -> Bools:
     """(C,) the circuit's meter is young enough for raises below it (design 4.1: period + 2 s)."""
-    return (meter_age_s(image, topology, now_s) <= topology.meter_period_s + AGE_NORMAL_S) | ~topology.metered
+    young: Bools = meter_age_s(image, topology, now_s) <= topology.meter_period_s + AGE_NORMAL_S
+    return young | ~topology.metered
 
 
 def budget_rows(state: Background, image: Image, topology: Topology, now_s: float) -> Ints:
-    """(C, 4) what flexible assets may use: limit - margins - background, never below 0; power without a limit NO_LIMIT."""
+    """(C, 4) what flexible assets may use: limit - margins - background, never below 0; NO_LIMIT where unlimited."""
     late_s = np.maximum(0.0, meter_age_s(image, topology, now_s) - topology.meter_period_s - topology.period_s)
     late_s = np.where(state.lost | ~topology.metered, 0.0, np.minimum(late_s, AGE_LOST_S))
     age_ma = topology.period_margin_ma + (late_s * AGE_MARGIN_MA_PER_S).astype(np.int64)
     amps = topology.limit_ma - age_ma[:, None] - np.maximum(state.estimate[:, :POWER_ROW], 0)
     power = np.where(topology.max_import_mw == MISSING, NO_LIMIT, topology.max_import_mw - state.estimate[:, POWER_ROW])
-    return np.maximum(np.concatenate([amps, power[:, None]], axis=1), 0)
+    rows: Ints = np.maximum(np.concatenate([amps, power[:, None]], axis=1), 0)
+    return rows
 
 
 def worst_case(state: Background, topology: Topology) -> Ints:
@@ -89,7 +91,7 @@ def worst_case(state: Background, topology: Topology) -> Ints:
     return result
 
 
-def _shift_readings(state: Background, image: Image, weights: Ints, topology: Topology) -> Background:
+def _shift_readings(state: Background, image: Image, topology: Topology) -> Background:
     """Keep the two newest readings of every asset as row contributions (amps per phase, power)."""
     new = image.asset_sample_s > state.newest_s
     if not new.any():
@@ -132,7 +134,7 @@ def _meter_quality(state: Background, image: Image, topology: Topology, fresh: B
     )
 
 
-def _roll_window(state: Background, topology: Topology, now_s: float) -> Background:
+def _roll_window(state: Background, now_s: float) -> Background:
     """Open a new 5 s bucket when its time has come; it starts from the estimate in force."""
     number = int(now_s // BACKGROUND_BUCKET_S)
     if number == state.bucket_no:
@@ -149,9 +151,9 @@ def _roll_window(state: Background, topology: Topology, now_s: float) -> Backgro
 
 
 def _bounds(
-    state: Background, image: Image, topology: Topology, ledger: Ledger, weights: Ints, now_s: float
+    state: Background, topology: Topology, ledger: Ledger, weights: Ints, now_s: float
 ) -> tuple[Ints, Ints, Bools]:
-    """(C, 4) sums of the highest and lowest draws around a sample; (C,) whether a slow or silent asset is among them."""
+    """(C, 4) sums of the highest and lowest draws around a sample; (C,) has a slow or silent asset below it."""
     newest, previous = state.newest_ma, state.previous_ma
     known = newest != MISSING
     earlier = np.where(previous == MISSING, newest, previous)
@@ -180,7 +182,7 @@ def _take_sample(
     now_s: float,
 ) -> Background:
     """Move the estimate as far as a new meter sample forces it."""
-    high, low, unsettled = _bounds(state, image, topology, ledger, weights, now_s)
+    high, low, unsettled = _bounds(state, topology, ledger, weights, now_s)
     measured = np.concatenate([image.meter_ma, image.meter_mw[:, None]], axis=1)
     valid = fresh[:, None] & (measured != MISSING)
     measured = np.where(valid, measured, 0)
@@ -208,7 +210,7 @@ def _take_sample(
     )
 
 
-def _estimate(state: Background, image: Image, topology: Topology, now_s: float) -> Ints:
+def _estimate(state: Background, topology: Topology, now_s: float) -> Ints:
     """(C, 4) background in force: maximum of 60 s; worst case while the meter is lost; with less than 60 s of samples
     the larger of both; an unmetered circuit's configured value.
     """
@@ -222,5 +224,4 @@ def _estimate(state: Background, image: Image, topology: Topology, now_s: float)
     start = np.where(np.isposinf(state.first_s)[:, None], worst4, np.where(configured == MISSING, window, configured))
     early = np.maximum(window, start)
     early[:, POWER_ROW] = np.where(np.isposinf(state.first_s), worst_power, window[:, POWER_ROW])
-    value = np.where((state.lost | ~topology.metered)[:, None], worst4, np.where(young[:, None], early, window))
-    return value
+    return np.where((state.lost | ~topology.metered)[:, None], worst4, np.where(young[:, None], early, window))

@@ -20,48 +20,42 @@ from interfaces.domain.units import MISSING, Ints
 DEVIATION_MW: Final[int] = 500_000
 """Half a kilowatt of forecast error is noise; above it the plan's marginal values share out the difference."""
 SKEW_S: Final[float] = 60.0
+VALUE_STEP_PPM: Final[int] = 1000
+"""Weights when short: one per 0.1 ct/kWh of marginal value."""
 
 
-def plan_refusal(plan: Plan | None, mission: Mission, params: Params, clock_trusted: bool, epoch_s: float) -> str:
+def plan_refusal(plan: Plan, mission: Mission, params: Params, clock_trusted: bool, epoch_s: float) -> str:
     """Why a plan is not followed now; empty when it is. The newest accepted sequence never goes back."""
-    if plan is None:
-        return "no plan"
-    if not params.follow_plans:
-        return "this site does not follow plans"
-    if not clock_trusted:
-        return "the wall clock is not trusted"
-    if plan.schema != PLAN_SCHEMA:
-        return f"plan schema {plan.schema} is unknown"
-    if plan.topology_version != params.topology.version:
-        return "the plan was made for another topology"
-    if plan.sequence < mission.sequence:
-        return "a newer plan was already followed"
-    if plan.issued_epoch_s > epoch_s + SKEW_S:
-        return "the plan was issued in the future"
-    if epoch_s < plan.start_epoch_s:
-        return "the plan has not started"
-    if epoch_s >= min(plan.valid_until_epoch_s, plan.start_epoch_s + plan.step_s * len(plan.setpoint_ma)):
-        return "the plan has ended"
-    if epoch_s >= plan.lease_until_epoch_s:
-        return "the plan's lease has run out"
-    return ""
+    end_epoch_s = min(plan.valid_until_epoch_s, plan.start_epoch_s + plan.step_s * len(plan.setpoint_ma))
+    checks = (
+        (not params.follow_plans, "this site does not follow plans"),
+        (not clock_trusted, "the wall clock is not trusted"),
+        (plan.schema != PLAN_SCHEMA, f"plan schema {plan.schema} is unknown"),
+        (plan.topology_version != params.topology.version, "the plan was made for another topology"),
+        (plan.sequence < mission.sequence, "a newer plan was already followed"),
+        (plan.issued_epoch_s > epoch_s + SKEW_S, "the plan was issued in the future"),
+        (epoch_s < plan.start_epoch_s, "the plan has not started"),
+        (epoch_s >= end_epoch_s, "the plan has ended"),
+        (epoch_s >= plan.lease_until_epoch_s, "the plan's lease has run out"),
+    )
+    return next((why for refused, why in checks if refused), "")
 
 
 def choose_source(mission: Mission, image: Image, params: Params, epoch_s: float) -> Mission:
     """Plan or fallback for this scan. When a plan stops, running cars keep running until the next price step."""
-    refused = plan_refusal(image.plan, mission, params, image.clock_trusted, epoch_s)
-    if refused:
+    plan = image.plan
+    refused = "no plan" if plan is None else plan_refusal(plan, mission, params, image.clock_trusted, epoch_s)
+    if plan is None or refused:
         lost = mission.source == "plan"
         charge = np.ones_like(mission.charge_now) if lost else mission.charge_now
         return replace(mission, source="fallback", refused=refused, charge_now=charge)
-    assert image.plan is not None
-    return replace(mission, source="plan", refused="", sequence=max(mission.sequence, image.plan.sequence))
+    return replace(mission, source="plan", refused="", sequence=max(mission.sequence, plan.sequence))
 
 
 def plan_wish(
     plan: Plan, local: Wish, image: Image, state: ControllerState, params: Params, now_s: float, epoch_s: float
 ) -> Wish:
-    """The plan's row of this moment; a session it cannot know of (plugged in since it was issued) gets the fallback wish."""
+    """The plan's row of this moment; a session plugged in since it was issued gets the fallback wish."""
     topology = params.topology
     t = min(int((epoch_s - plan.start_epoch_s) // plan.step_s), len(plan.setpoint_ma) - 1)
     want, value = local.want_ma.copy(), np.zeros(topology.n, dtype=np.int64)
@@ -72,7 +66,7 @@ def plan_wish(
             continue
         want[i], value[i], planned[i] = plan.setpoint_ma[t, k], plan.value_ppm[t, k], True
     want = share_deviation(want, value, planned, int(plan.planned_import_mw[t]), image, state, params)
-    weight = 1 + np.maximum(value, 0) // 1000
+    weight = 1 + np.maximum(value, 0) // VALUE_STEP_PPM
     return Wish(
         want_ma=want,
         weight=np.where(planned, weight, np.maximum(int(weight[planned].mean()) if planned.any() else 1, 1)),

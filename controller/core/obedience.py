@@ -64,4 +64,5 @@ def not_applied(state: Obedience, now_s: float) -> Bools:
 def welded(state: Obedience, image: Image) -> Bools:
     """(N,) current flows although no car is connected or charging."""
     idle = (image.pilot == int(Pilot.A)) | (image.pilot == int(Pilot.B1))
-    return idle & (state.over_no >= 2)
+    flows: Bools = idle & (state.over_no >= 2)
+    return flows

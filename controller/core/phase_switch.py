@@ -39,7 +39,7 @@ def advance_switching(
     state: Switching, image: Image, topology: Topology, ledger: Ledger, began: Bools, now_s: float
 ) -> Switching:
     """One step of every machine. Transitions: idle -> pausing (goal differs, dwell over), pausing -> switching (no
-    current, pause read back, contactor had 6 s to open), switching -> settling (mode read back) or idle (2 min: failed),
+    current, pause read back, contactor open 6 s), switching -> settling (mode read back) or idle (2 min: failed),
     settling -> idle (a minute).
     """
     if not topology.can_switch.any():

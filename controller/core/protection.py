@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -105,7 +106,7 @@ def _gg_time_s(rated_a: float, multiple: float) -> float:
     below = [r for r in GG_MULTIPLES if r <= rated_a] or [min(GG_MULTIPLES)]
     points = sorted([*GG_LONG, *zip(GG_MULTIPLES[max(below)], GG_TIMES_S, strict=True)])
     points = [p for k, p in enumerate(points) if k == 0 or p[1] < points[k - 1][1]]
-    for (m0, t0), (m1, t1) in zip(points, points[1:], strict=False):
+    for (m0, t0), (m1, t1) in pairwise(points):
         if multiple <= m1:
             share = (math.log(multiple) - math.log(m0)) / (math.log(m1) - math.log(m0))
             return math.exp(math.log(t0) + share * (math.log(t1) - math.log(t0)))

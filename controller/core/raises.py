@@ -24,7 +24,7 @@ from controller.core.state import ControllerState
 from interfaces.domain.image import Image
 from interfaces.domain.reasons import Reason
 from interfaces.domain.topology import ROWS_PER_CIRCUIT
-from interfaces.domain.units import Bools, Ints
+from interfaces.domain.units import PERMILLE, Bools, Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def grant(
         if amps <= offer[i]:
             continue
         out[i] = amps
-        gain = max(0, amps + amps * creep[i] // 1000 - int(state.ledger.exposure_ma[i]))
+        gain = max(0, amps + amps * creep[i] // PERMILLE - int(state.ledger.exposure_ma[i]))
         for r, k in rows:
             free[r] -= k * gain
     return Granted(np.array(out, dtype=np.int64), reason, binding)
@@ -108,7 +108,7 @@ def _one_raise(
             room, tight = free[r] // k, r
     if room < 0:
         return offer, tight
-    possible = (exposure + room) * 1000 // (1000 + creep_permille)
+    possible = (exposure + room) * PERMILLE // (PERMILLE + creep_permille)
     amps = min(target, ramp, possible) // step * step
     least = min(offer + max(step, RAISE_LEAST_MA), target)
     if amps < max(least, floor if topology.is_evse[i] else 0):
@@ -121,7 +121,7 @@ def _shut_circuits(image: Image, state: ControllerState, params: Params, now_s: 
     topology = params.topology
     if image.late_in_a_row >= LATE_SCANS_STOP_RAISES:
         return np.ones(topology.c, dtype=np.bool_), Reason.OVERRUN
-    old = ~meter_raises_allowed(image, topology, state.background, now_s) & ~state.background.lost
+    old = ~meter_raises_allowed(image, topology, now_s) & ~state.background.lost
     newer = image.meter_sample_s > state.ledger.row_raise_s + ROW_RAISE_GAP_S
     waits = topology.metered & ~newer & ~state.background.lost
     lost_wait = state.background.lost & (now_s - state.ledger.row_raise_s <= ROW_RAISE_GAP_S)

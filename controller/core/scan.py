@@ -41,7 +41,7 @@ from interfaces.domain.command import Commands, Report
 from interfaces.domain.image import Image
 from interfaces.domain.reasons import Reason
 from interfaces.domain.topology import POWER_ROW, AssetKind, Topology
-from interfaces.domain.units import Bools, Ints
+from interfaces.domain.units import MILLI, Bools, Ints
 
 
 def scan(
@@ -56,7 +56,7 @@ def scan(
     cost = row_weights(image, topology, mode_use(state.switching, state.learning.use, image, topology))
     never_pause = _never_pause(image, topology)
     demand = demand_of(state, env, wish, topology, never_pause, cost, now_s)
-    allocation = allocate(_left_for(demand, env, state, topology, cost, now_s), demand, topology)
+    allocation = allocate(_left_for(env, state, topology, cost, now_s), demand, topology)
     target = np.where(allocation.on_one, 0, allocation.amps_ma)
     granted = grant(target, demand.order, env.budget, cost, image, state, params, now_s)
     setpoint = _with_exports(granted.setpoint_ma, wish, env, state, topology)
@@ -66,9 +66,9 @@ def scan(
     if verdict.bad:
         setpoint, reason = _subtrees_to_failsafe(setpoint, reason, verdict, state, topology)
         verdict = replace(verdict, memory=replace(verdict.memory, told_ma=setpoint))
-    commands = _commands(setpoint, reason, binding, wish, state, verdict, params, now_s)
+    commands = _commands(setpoint, reason, binding, wish, state, verdict, now_s)
     before = state
-    state = _remember(commands, verdict, demand, allocation, env, image, state, params, began, cost, now_s)
+    state = _remember(commands, verdict, demand, allocation, env, image, state, params, now_s)
     return commands, _report(image, before, state, env, cost, verdict, params, now_s), state
 
 
@@ -129,9 +129,7 @@ def _never_pause(image: Image, topology: Topology) -> Bools:
     return column
 
 
-def _left_for(
-    demand: Demand, env: Envelope, state: ControllerState, topology: Topology, cost: Ints, now_s: float
-) -> Ints:
+def _left_for(env: Envelope, state: ControllerState, topology: Topology, cost: Ints, now_s: float) -> Ints:
     """(C, 4) budget of the assets we can command: what unreachable and disobeying ones may draw is taken off."""
     fixed = ~np.isposinf(state.ledger.lost_s) | disobeying(state.obedience, now_s)
     if not fixed.any():
@@ -141,7 +139,7 @@ def _left_for(
 
 
 def _with_exports(setpoint: Ints, wish: Wish, env: Envelope, state: ControllerState, topology: Topology) -> Ints:
-    """Discharge and feed-in wishes inside the export side of the envelope; unreachable assets keep what they were told."""
+    """Discharge and feed-in wishes inside the export side of the envelope; unreachable assets keep theirs."""
     export = np.maximum(np.minimum(wish.want_ma, 0), env.low_ma)
     lost = ~np.isposinf(state.ledger.lost_s)
     kept = np.minimum(np.maximum(state.ledger.offer_ma, 0), env.high_ma)
@@ -175,7 +173,6 @@ def _commands(
     wish: Wish,
     state: ControllerState,
     verdict: Verdict,
-    params: Params,
     now_s: float,
 ) -> Commands:
     changed = (setpoint != state.ledger.offer_ma) | (now_s - state.ledger.change_s < SETTLE_POLL_S)
@@ -202,8 +199,6 @@ def _remember(
     image: Image,
     state: ControllerState,
     params: Params,
-    began: bool,
-    cost: Ints,
     now_s: float,
 ) -> ControllerState:
     """Commands into ledger, timers and goals; the state is ready for the next image."""
@@ -266,7 +261,7 @@ def _report(
         budget_mw=env.budget[:, POWER_ROW],
         background_ma=state.background.estimate[:, :POWER_ROW],
         exposure_ma=exposure[:, :POWER_ROW],
-        theta_ppm=state.protection.theta // 1000,
+        theta_ppm=state.protection.theta // MILLI,
         asset_exposure_ma=state.ledger.exposure_ma,
         phase_use=cost[:, :POWER_ROW],
         session_s=state.sessions.plugged_s,

@@ -42,8 +42,8 @@ class Ledger:
     """Offers that may still be believed. ``offer_ma`` (N,) last command; ``pending_ma`` (N, K) older offers with
     ``cut_s`` (N, K) when they were revoked and ``release_s`` (N, K) when they cease (inf until read back);
     ``change_s`` last setpoint change; ``raise_s`` last raise; ``row_raise_s`` (C,) last raise below that circuit;
-    ``lost_s`` since when unreachable (inf: reachable); ``heard`` it answered since our start; ``creep_permille`` how much
-    more than offered this session's car draws; ``exposure_ma`` (N,) the result.
+    ``lost_s`` since when unreachable (inf: reachable); ``heard`` it answered since our start; ``creep_permille`` how
+    much more than offered this session's car draws; ``exposure_ma`` (N,) the result.
     """
 
     offer_ma: Ints
@@ -144,7 +144,7 @@ class ProtectionState:
 
 @dataclass(frozen=True, slots=True)
 class Timers:
-    """Starts and pauses. ``fit_s`` since when minimum + 2 A fit (inf: not), ``off_until_s``, ``limit_pauses`` counts the
+    """Starts and pauses. ``fit_s`` since when minimum + 2 A fit (inf: not), ``off_until_s``, ``limit_pauses`` the
     doubling, ``limit_paused`` the present pause is a limit pause, ``wait_s`` since when it waits for current.
     """
 

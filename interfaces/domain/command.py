@@ -32,7 +32,7 @@ class Commands:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """An active condition a person must know. ``asset``/``circuit``: column or line index, -1 when it is not about one."""
+    """A condition a person must know. ``asset``/``circuit``: column or line index, -1 when it is not about one."""
 
     code: int
     asset: int = -1

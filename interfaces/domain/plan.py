@@ -41,7 +41,7 @@ class Plan:
 
 
 def plan_problems(plan: Plan) -> tuple[str, ...]:
-    """What makes a plan malformed, one sentence each; empty when well formed. (Usability is the controller's call.)"""
+    """What makes a plan malformed, one sentence each; whether it is usable now is the controller's call."""
     steps, columns = plan.setpoint_ma.shape if plan.setpoint_ma.ndim == 2 else (0, -1)
     checks = (
         (plan.schema != PLAN_SCHEMA, f"plan schema {plan.schema} is not {PLAN_SCHEMA}"),

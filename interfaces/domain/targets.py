@@ -26,7 +26,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Targets:
-    """The retained targets message. ``price_eur_per_kwh`` (T,): step t holds from ``price_start_epoch_s + t * step``."""
+    """The targets message. ``price_eur_per_kwh`` (T,): t from ``price_start_epoch_s + t * price_step_s``."""
 
     sequence: int
     issued_epoch_s: float

@@ -111,7 +111,8 @@ class Topology:
     """Facts of one site, frozen. N assets, C circuits; the grid connection point is circuit 0.
 
     ``ancestry`` (C, N): 1 where the circuit is the asset's own or above it. ``wired`` (N, 3): conductors on each grid
-    phase, ``first_wire`` (N, 3) the first one alone. ``chain``: per asset the circuits from its own up to the grid connection point. Currents in mA.
+    phase, ``first_wire`` (N, 3) the first one alone. ``chain``: per asset the circuits from its own up to the grid
+    connection point. Currents in mA.
     """
 
     circuits: tuple[Circuit, ...]

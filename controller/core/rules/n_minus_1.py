@@ -13,7 +13,7 @@ from interfaces.domain.topology import POWER_ROW, ROWS_PER_CIRCUIT
 
 
 def n_minus_1(image: Image, state: ControllerState, params: Params, now_s: float) -> Cap:
-    """Per row: kappa x rated - background - the largest current one car could add on a phase it was learned not to use."""
+    """Per row: kappa x rated - background - the most one car could add on a phase it was learned not to use."""
     topology = params.topology
     unused = topology.wired - state.learning.use
     if not unused.any():
