@@ -7,13 +7,14 @@ from typing import Final
 
 import numpy as np
 
-from controller.core.background import advance_background, row_weights
+from controller.core.background import advance_background, fresh_samples, row_weights
 from controller.core.learning import advance_learning
 from controller.core.ledger import advance_ledger
 from controller.core.lending import advance_lending, somebody_waits
 from controller.core.obedience import advance_obedience
 from controller.core.params import BOOT_LOST_S, NO_LIMIT, Params
 from controller.core.phase_switch import Step, advance_switching
+from controller.core.plausibility import advance_plausibility, reversed_meters
 from controller.core.protection import advance_protection
 from controller.core.sessions import advance_sessions
 from controller.core.state import ControllerState
@@ -34,8 +35,10 @@ def advance(image: Image, state: ControllerState, params: Params, now_s: float) 
     sessions, began = advance_sessions(state.sessions, image, offer, topology, now_s, dt_s)
     switching = advance_switching(state.switching, image, topology, state.ledger, began, now_s)
     ledger = advance_ledger(state.ledger, image, topology, now_s, began, sessions.plugged)
+    sampled = fresh_samples(state.background, image, topology)
+    reversed_ = reversed_meters(state.plausibility)
     background = advance_background(
-        state.background, image, topology, ledger, row_weights(image, topology, topology.wired), now_s
+        state.background, image, topology, ledger, row_weights(image, topology, topology.wired), reversed_, now_s
     )
     paused = (offer == 0) & ~sessions.satisfied
     reset = began | paused | ((switching.step == Step.IDLE) & (state.switching.step != Step.IDLE))
@@ -68,6 +71,7 @@ def advance(image: Image, state: ControllerState, params: Params, now_s: float) 
         sessions=sessions,
         ledger=ledger,
         background=background,
+        plausibility=advance_plausibility(state.plausibility, image, background, sampled, topology, now_s),
         learning=learning,
         lending=lending,
         obedience=advance_obedience(state.obedience, image, topology, ledger, began=began, now_s=now_s),

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from controller.core.guard import Verdict
 from controller.core.obedience import disobeying, not_applied, welded
 from controller.core.params import LATE_SCANS_STOP_RAISES, Params
+from controller.core.plausibility import reversed_meters, turned_assets
 from controller.core.state import ControllerState
 from interfaces.domain.command import Alarm
-from interfaces.domain.image import FailsafeProof, Image
+from interfaces.domain.image import FailsafeProof, Image, Pilot
 from interfaces.domain.reasons import Reason
 from interfaces.domain.units import MISSING, Bools
+
+REBOOT_SHOWN_S: Final[float] = 600.0
+NOT_RESUMING_S: Final[float] = 300.0
+VOLTAGE_LOW_PERCENT: Final[int] = 85
+VOLTAGE_HIGH_PERCENT: Final[int] = 115
+"""EN 50160: 10 % of nominal for 95 % of a week, never beyond 15 %."""
 
 
 def alarms_of(
@@ -30,6 +39,11 @@ def alarms_of(
         *_assets(Reason.ALARM_NOT_APPLIED, not_applied(state.obedience, now_s)),
         *_assets(Reason.ALARM_WELDED, welded(state.obedience, image)),
         *_assets(Reason.ALARM_FAILSAFE_UNSAFE, image.failsafe_proof == int(FailsafeProof.UNSAFE)),
+        *_assets(Reason.ALARM_ROTATION, turned_assets(state.plausibility)),
+        *_assets(Reason.ALARM_REBOOTED, now_s - state.obedience.reboot_s < REBOOT_SHOWN_S),
+        *_assets(Reason.ALARM_NOT_RESUMING, _not_resuming(image, state, now_s)),
+        *_assets(Reason.ALARM_VOLTAGE, _odd_voltage(image, params)),
+        *_circuits(Reason.ALARM_METER_SIGN, reversed_meters(state.plausibility)),
         *_circuits(Reason.ALARM_METER_FROZEN, background.frozen),
         *_circuits(Reason.ALARM_METER_LOST, background.lost & ~background.frozen),
         *_circuits(Reason.ALARM_PROTECTION, state.protection.level > 0),
@@ -43,6 +57,21 @@ def alarms_of(
     if state.error_scans:
         found.append(Alarm(int(Reason.ALARM_SCAN_ERROR)))
     return tuple(found)
+
+
+def _not_resuming(image: Image, state: ControllerState, now_s: float) -> Bools:
+    """A car that charged in this session, was paused, and has ignored its new offer for 5 min."""
+    waits: Bools = (image.pilot == int(Pilot.B2)) | (image.pilot == int(Pilot.B1))
+    quiet = now_s - np.maximum(state.sessions.low_s, state.sessions.start_s) >= NOT_RESUMING_S
+    resumed = state.sessions.restarted & state.sessions.ever_drew
+    return waits & quiet & resumed & np.isfinite(state.sessions.low_s)
+
+
+def _odd_voltage(image: Image, params: Params) -> Bools:
+    nominal = params.topology.nominal_mv
+    low, high = nominal * VOLTAGE_LOW_PERCENT // 100, nominal * VOLTAGE_HIGH_PERCENT // 100
+    known = (image.asset_mv != MISSING) & (params.topology.wired > 0)
+    return np.asarray((known & ((image.asset_mv < low) | (image.asset_mv > high))).any(axis=1), dtype=np.bool_)
 
 
 def _assets(reason: Reason, where: Bools) -> list[Alarm]:

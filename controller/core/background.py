@@ -45,13 +45,28 @@ def row_weights(image: Image, topology: Topology, use: Ints) -> Ints:
     return np.concatenate([use, watts[:, None]], axis=1)
 
 
+def fresh_samples(state: Background, image: Image, topology: Topology) -> Bools:
+    """(C,) circuits whose meter brought a new sample."""
+    fresh: Bools = (image.meter_sample_no != state.sample_no) & (image.meter_sample_s > state.sample_s)
+    return fresh & topology.metered
+
+
 def advance_background(
-    state: Background, image: Image, topology: Topology, ledger: Ledger, weights: Ints, now_s: float
+    state: Background,
+    image: Image,
+    topology: Topology,
+    ledger: Ledger,
+    weights: Ints,
+    implausible: Bools,
+    now_s: float,
 ) -> Background:
-    """Next estimate. ``weights`` (N, 4) by the phases wired: what an asset may draw, not what it is used to."""
+    """Next estimate. ``weights`` (N, 4) by the phases wired: what an asset may draw, not what it is used to.
+
+    ``implausible`` (C,): meters that contradict the cars count as lost.
+    """
     state = _shift_readings(state, image, topology)
-    fresh = (image.meter_sample_no != state.sample_no) & (image.meter_sample_s > state.sample_s) & topology.metered
-    state = _meter_quality(state, image, topology, fresh, now_s)
+    fresh = fresh_samples(state, image, topology)
+    state = _meter_quality(state, image, topology, fresh, implausible, now_s)
     state = _roll_window(state, now_s)
     if fresh.any():
         state = _take_sample(state, image, topology, ledger, weights, fresh, now_s)
@@ -109,7 +124,9 @@ def _shift_readings(state: Background, image: Image, topology: Topology) -> Back
     )
 
 
-def _meter_quality(state: Background, image: Image, topology: Topology, fresh: Bools, now_s: float) -> Background:
+def _meter_quality(
+    state: Background, image: Image, topology: Topology, fresh: Bools, implausible: Bools, now_s: float
+) -> Background:
     """Lost (too old or frozen) and regained (60 s of good samples) meters."""
     same = fresh & (image.meter_digest == state.digest)
     changed = fresh & ~same
@@ -118,7 +135,7 @@ def _meter_quality(state: Background, image: Image, topology: Topology, fresh: B
     frozen = (image.meter_sample_s - same_s >= FROZEN_S) & (same_no >= FROZEN_SAMPLES)
     age = meter_age_s(image, topology, now_s)
     never = np.isposinf(state.first_s)
-    bad = topology.metered & ((age > topology.meter_period_s + AGE_LOST_S) | frozen)
+    bad = topology.metered & ((age > topology.meter_period_s + AGE_LOST_S) | frozen | implausible)
     questionable = bad | (topology.metered & (age > topology.meter_period_s + AGE_NORMAL_S))
     bad_s = np.where(bad | (state.lost & questionable), now_s, state.bad_s)
     lost = bad | (state.lost & (now_s - bad_s < REGAIN_S))

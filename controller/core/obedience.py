@@ -36,6 +36,7 @@ def advance_obedience(
     caught = over_no >= 2
     paused_until = np.where(caught, now_s + DISOBEY_HOLD_S, np.where(began, now_s, state.paused_until_s))
     stop = (caught & (now_s - over_s >= SECOND_PATH_S)) | (state.stop & (paused_until > now_s))
+    again = (image.reboots != MISSING) & (state.reboots != MISSING) & (image.reboots > state.reboots)
     shown = image.offered_ma != MISSING
     higher = topology.is_evse & shown & (image.offered_ma > ledger.offer_ma + topology.step_ma)
     higher &= image.readback_s > ledger.change_s
@@ -47,6 +48,8 @@ def advance_obedience(
         stop=stop,
         wrong_s=wrong_s,
         seen_s=np.maximum(state.seen_s, image.asset_sample_s),
+        reboot_s=np.where(again, now_s, state.reboot_s),
+        reboots=np.where(image.reboots == MISSING, state.reboots, image.reboots),
     )
 
 

@@ -31,6 +31,7 @@ from controller.core.params import (
     Params,
 )
 from controller.core.phase_switch import mode_use, phase_orders, set_goals
+from controller.core.plausibility import rotation_use
 from controller.core.quantise import quantise
 from controller.core.raises import grant
 from controller.core.rules import RULES
@@ -53,7 +54,8 @@ def scan(
     state = advance(image, state, params, now_s)
     env = meet(topology, [rule(image, state, params, now_s) for rule in RULES])
     wish, state = _wishes(image, state, params, began, now_s, epoch_s)
-    cost = row_weights(image, topology, mode_use(state.switching, state.learning.use, image, topology))
+    use = mode_use(state.switching, state.learning.use, image, topology)
+    cost = row_weights(image, topology, rotation_use(state.plausibility, use, topology))
     never_pause = _never_pause(image, topology)
     demand = demand_of(state, env, wish, topology, never_pause, cost, now_s)
     allocation = allocate(_left_for(env, state, topology, cost, now_s), demand, topology)

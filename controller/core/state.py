@@ -23,7 +23,7 @@ PENDING = 4
 class Sessions:
     """Plug-in to plug-out, per asset. ``energy_mws`` (mW s) is integrated from measured power; ``start_s`` last start
     of charging; ``served_s`` last scan with an offer of at least the minimum; ``low_s`` since when it draws below 1 A
-    although offered.
+    although offered; ``ever_drew`` it charged in this session, ``restarted`` it was paused since.
     """
 
     plugged: Bools
@@ -35,6 +35,7 @@ class Sessions:
     energy_mws: Ints
     reading_s: Floats
     ever_drew: Bools
+    restarted: Bools
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,20 @@ class Background:
     newest_ma: Ints
     newest_s: Floats
     previous_ma: Ints
-    sign_strikes: Ints
     estimate: Ints
+
+
+@dataclass(frozen=True, slots=True)
+class Plausibility:
+    """Meter against cars: ``anchor_meter_ma`` (C, 3) and ``anchor_draw_ma`` (N, 3) at the last quiet sample of
+    ``anchor_s`` (C,); ``sign_strikes`` (C,) and ``turn_strikes`` (N,) contradictions in a row.
+    """
+
+    anchor_meter_ma: Ints
+    anchor_draw_ma: Ints
+    anchor_s: Floats
+    sign_strikes: Ints
+    turn_strikes: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +133,7 @@ class Lending:
 class Obedience:
     """Cars and chargers that do not do as told. ``over_no`` samples above the offer in a row, ``over_s`` since when,
     ``paused_until_s``, ``stop`` second path, ``wrong_s`` since when the charger shows more than commanded,
-    ``seen_s`` the reading judged last, ``boots`` device restarts seen.
+    ``seen_s`` the reading judged last, ``reboot_s`` when the device last restarted, ``reboots`` its restarts seen.
     """
 
     over_no: Ints
@@ -129,6 +142,8 @@ class Obedience:
     stop: Bools
     wrong_s: Floats
     seen_s: Floats
+    reboot_s: Floats
+    reboots: Ints
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +231,7 @@ class ControllerState:
     sessions: Sessions
     ledger: Ledger
     background: Background
+    plausibility: Plausibility
     learning: Learning
     lending: Lending
     obedience: Obedience
@@ -262,6 +278,9 @@ def initial(params: Params, now_s: float, retained: Retained | None = None) -> C
         sessions=_no_sessions(n),
         ledger=_boot_ledger(topology, now_s, retained),
         background=_no_background(topology),
+        plausibility=Plausibility(
+            _ints((topology.c, 3)), _ints((n, 3)), _times(topology.c), _ints(topology.c), _ints(n)
+        ),
         learning=Learning(topology.wired.copy(), _times((n, 3), np.inf), _times(n)),
         lending=Lending(
             np.full(n, NO_LIMIT, dtype=np.int64),
@@ -273,7 +292,14 @@ def initial(params: Params, now_s: float, retained: Retained | None = None) -> C
             np.zeros(n, dtype=bool),
         ),
         obedience=Obedience(
-            _ints(n), _times(n, np.inf), _times(n), np.zeros(n, dtype=bool), _times(n, np.inf), _times(n)
+            over_no=_ints(n),
+            over_s=_times(n, np.inf),
+            paused_until_s=_times(n),
+            stop=np.zeros(n, dtype=bool),
+            wrong_s=_times(n, np.inf),
+            seen_s=_times(n),
+            reboot_s=_times(n),
+            reboots=_ints(n, MISSING),
         ),
         protection=_boot_protection(topology, retained),
         timers=_boot_timers(topology, now_s, retained),
@@ -332,7 +358,7 @@ def _times(shape: int | tuple[int, ...], value: float = NEVER_S) -> Floats:
 
 def _no_sessions(n: int) -> Sessions:
     no = np.zeros(n, dtype=bool)
-    return Sessions(no, _times(n), _times(n), _times(n), _times(n, np.inf), no, _ints(n), _times(n), no)
+    return Sessions(no, _times(n), _times(n), _times(n), _times(n, np.inf), no, _ints(n), _times(n), no, no)
 
 
 def _boot_ledger(topology: Topology, now_s: float, retained: Retained | None) -> Ledger:
@@ -385,7 +411,6 @@ def _no_background(topology: Topology) -> Background:
         newest_ma=_ints((n, ROWS_PER_CIRCUIT), MISSING),
         newest_s=_times(n),
         previous_ma=_ints((n, ROWS_PER_CIRCUIT), MISSING),
-        sign_strikes=_ints(c),
         estimate=_ints((c, ROWS_PER_CIRCUIT)),
     )
 
