@@ -19,7 +19,10 @@ class DeviceFacts:
     ``release_s``: longest time from a read-back lower setpoint until the car has followed (IEC 61851-1: the EVSE may
     hold its pilot 5 s, the car has 5 s). ``poll_s``: cyclic rate of its measurements; ``settle_poll_s``: the fastest
     rate it bears for 20 s after a setpoint change. ``cycle_words``/``cycle_requests``: registers and requests of one
-    polling round, for the bus arithmetic; ``response_s``: longest response time of the device.
+    polling round of one connector, for the bus arithmetic; ``response_s``: longest response time of the device,
+    ``turnaround_s``: pause it needs between frames. ``unit_ids``: Modbus units its connectors answer to when the site
+    file names none; ``port_step``: TCP ports between two connectors. ``timeout_range_s``: failsafe time-outs it
+    accepts, where they can be written.
     """
 
     profile: str
@@ -44,3 +47,7 @@ class DeviceFacts:
     cycle_words: int = 0
     cycle_requests: int = 1
     response_s: float = 0.1
+    turnaround_s: float = 0.02
+    unit_ids: tuple[int, ...] = (1,)
+    port_step: int = 0
+    timeout_range_s: tuple[float, float] | None = None
