@@ -27,7 +27,7 @@ from controller.core.params import (
     REGAIN_S,
     SEEN_DAYS,
 )
-from controller.core.state import Background, Ledger
+from controller.core.records import Background, Ledger
 from interfaces.domain.image import Image
 from interfaces.domain.topology import AGE_MARGIN_MA_PER_S, POWER_ROW, AssetKind, Topology
 from interfaces.domain.units import MILLI, MISSING, SECONDS_PER_DAY, Bools, Floats, Ints

@@ -9,7 +9,8 @@ import numpy as np
 
 from controller.core.background import row_weights
 from controller.core.params import Params
-from controller.core.state import ControllerState, Mission
+from controller.core.records import Mission
+from controller.core.state import ControllerState
 from controller.core.wish import Wish
 from interfaces.domain.image import Image
 from interfaces.domain.plan import PLAN_SCHEMA, Plan

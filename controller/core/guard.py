@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from controller.core.state import GuardMemory
+from controller.core.records import GuardMemory
 from interfaces.domain.image import FailsafeProof, Image
 from interfaces.domain.topology import ROWS_PER_CIRCUIT, Topology
 from interfaces.domain.units import MISSING, Ints

@@ -18,7 +18,7 @@ from controller.core.params import (
     UNUSED_MA,
     USED_MA,
 )
-from controller.core.state import Learning
+from controller.core.records import Learning
 from interfaces.domain.image import Image, Pilot
 from interfaces.domain.topology import Topology
 from interfaces.domain.units import MISSING, NEVER_S, Bools, Floats, Ints

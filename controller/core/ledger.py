@@ -19,7 +19,7 @@ from controller.core.params import (
     UNREACHABLE_POLLS,
     UNREACHABLE_S,
 )
-from controller.core.state import Ledger
+from controller.core.records import Ledger
 from interfaces.domain.image import FailsafeProof, Image, Pilot
 from interfaces.domain.topology import AssetKind, Topology
 from interfaces.domain.units import MISSING, NEVER_S, PERMILLE, Bools, Floats, Ints

@@ -21,7 +21,7 @@ from controller.core.params import (
     NO_LIMIT,
     SLOW_POLL_S,
 )
-from controller.core.state import Lending
+from controller.core.records import Lending
 from interfaces.domain.image import Image
 from interfaces.domain.topology import Topology
 from interfaces.domain.units import MISSING, Bools, Ints

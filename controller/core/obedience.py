@@ -16,7 +16,7 @@ from controller.core.params import (
     OVERDRAW_SHARE_PERCENT,
     SECOND_PATH_S,
 )
-from controller.core.state import Ledger, Obedience
+from controller.core.records import Ledger, Obedience
 from interfaces.domain.image import Image, Pilot
 from interfaces.domain.topology import Topology
 from interfaces.domain.units import MISSING, Bools

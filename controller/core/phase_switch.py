@@ -20,7 +20,7 @@ from controller.core.params import (
     RESTART_FIT_S,
     USED_MA,
 )
-from controller.core.state import Ledger, Switching
+from controller.core.records import Ledger, Switching
 from interfaces.domain.image import Image, Pilot
 from interfaces.domain.topology import Topology
 from interfaces.domain.units import MISSING, Bools, Ints

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from controller.core.state import Background, Plausibility
+from controller.core.records import Background, Plausibility
 from interfaces.domain.image import Image
 from interfaces.domain.topology import POWER_ROW, Topology
 from interfaces.domain.units import MISSING, Bools, Ints

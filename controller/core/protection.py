@@ -25,7 +25,7 @@ from controller.core.params import (
     THETA_STOP,
     THETA_TAU_S,
 )
-from controller.core.state import ProtectionState
+from controller.core.records import ProtectionState
 from interfaces.domain.image import Image
 from interfaces.domain.topology import NON_TRIPPING, Protection, Topology, mcb_tau_s
 from interfaces.domain.units import MILLI, MISSING, Ints

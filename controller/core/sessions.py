@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from controller.core.params import SATISFIED_MA, SATISFIED_RETRY_S, SATISFIED_S
-from controller.core.state import Sessions
+from controller.core.records import Sessions
 from interfaces.domain.image import Image, Pilot
 from interfaces.domain.topology import Topology
 from interfaces.domain.units import MILLI, MISSING, NEVER_S, Bools, Ints

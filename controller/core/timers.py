@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from controller.core.params import MIN_OFF_FIRST_S, MIN_OFF_FORGET_S, MIN_OFF_MOST_S
-from controller.core.state import Sessions, Timers
+from controller.core.records import Sessions, Timers
 from interfaces.domain.reasons import Reason
 from interfaces.domain.topology import Topology
 from interfaces.domain.units import Bools, Floats, Ints
