@@ -1,7 +1,7 @@
 """The guard: an independent, simpler recomputation of every circuit row, last before the outputs.
 
 It imports nothing from allocation or ledger and walks the circuits in plain loops. Its memory is its own: the last
-command of each asset and the highest revoked one while a car may still follow it.
+commands of each asset in slots of a second, as long as a car may still follow them.
 
 A row is safe when what every asset below it may draw after these commands fits its budget; or when no command below it
 rises and what reachable assets are told fits what unreachable ones leave of the budget (budgets can fall faster than
@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from controller.core.records import GuardMemory
+from controller.core.records import GUARD_SLOTS, GuardMemory
 from interfaces.domain.image import FailsafeProof, Image
 from interfaces.domain.topology import ROWS_PER_CIRCUIT, Topology
 from interfaces.domain.units import MISSING, Ints
@@ -43,39 +43,53 @@ def guard(
     now_s: float,
 ) -> Verdict:
     """Check commands (N,) against ``budget`` (C, 4) with ``cost`` (N, 4) per mA; ``lost`` (N,) unreachable assets."""
-    told, hold = setpoint_ma.tolist(), memory.hold_ma.tolist()
-    before, until = memory.told_ma.tolist(), memory.hold_until_s.tolist()
-    draws, bad = [], []
-    for i in range(topology.n):
-        if told[i] < before[i]:
-            hold[i] = max(before[i], hold[i] if until[i] > now_s else 0)
-            until[i] = now_s + float(topology.release_s[i])
-        believed = max(told[i], hold[i] if until[i] > now_s else 0, 0)
-        draws.append(_may_draw(i, believed, image, topology, lost[i]))
+    slot_s = max(1.0, float(topology.release_s.max(initial=0.0)) / (GUARD_SLOTS - 1))
+    history = _history(memory, setpoint_ma, int(now_s // slot_s))
+    starts_s = (int(now_s // slot_s) - np.arange(GUARD_SLOTS)) * slot_s
+    alive = starts_s[:, None] + topology.release_s[None, :] > now_s
+    believed = np.maximum(setpoint_ma, np.where(alive, history, 0).max(axis=0)).tolist()
+    told, before, readings = setpoint_ma.tolist(), memory.told_ma.tolist(), image.asset_ma.tolist()
+    draws = [
+        _unreachable(i, max(believed[i], 0), image, topology) if lost[i] else _seen(max(believed[i], 0), readings[i])
+        for i in range(topology.n)
+    ]
+    bad = []
     costs, limits = cost.tolist(), budget.tolist()
     for c in range(topology.c):
         below = _assets_below(c, topology)
-        rises = any(told[i] > max(before[i], 0) for i in below)
+        rising = [i for i in below if told[i] > max(before[i], 0)]
         for r in range(ROWS_PER_CIRCUIT):
             if sum(draws[i] * costs[i][r] for i in below) <= limits[c][r]:
                 continue
             taken = sum(draws[i] * costs[i][r] for i in below if lost[i])
             asked = sum(max(told[i], 0) * costs[i][r] for i in below if not lost[i])
-            if rises or asked > max(0, limits[c][r] - taken):
+            if any(costs[i][r] for i in rising) or asked > max(0, limits[c][r] - taken):
                 bad.append((c, r))
-    return Verdict(tuple(bad), _memory(told, hold, until))
+    return Verdict(tuple(bad), GuardMemory(setpoint_ma, history, int(now_s // slot_s)))
 
 
-def _may_draw(i: int, believed: int, image: Image, topology: Topology, lost: bool) -> int:
-    """Milliamperes per conductor; an unreachable asset counts its failsafe and boot current, unproven its nameplate."""
-    if lost:
-        if bool(image.declared_off[i]):
-            return 0
-        proven = int(image.failsafe_proof[i]) == int(FailsafeProof.VERIFIED) or bool(topology.failsafe_trusted[i])
-        after = max(int(topology.failsafe_ma[i]), int(topology.boot_ma[i])) if proven else int(topology.max_ma[i])
-        return max(believed, after) if bool(topology.is_evse[i]) else believed
-    measured = max((v for v in image.asset_ma[i].tolist() if v != MISSING), default=0)
+def _history(memory: GuardMemory, setpoint_ma: Ints, slot: int) -> Ints:
+    """Slots moved on to the present one, which holds what was in force in it: the last command and this one."""
+    gone = min(max(slot - memory.slot, 0), GUARD_SLOTS)
+    history = np.roll(memory.history_ma, gone, axis=0)
+    history[:gone] = memory.told_ma
+    history[0] = np.maximum(np.maximum(history[0], memory.told_ma), setpoint_ma)
+    return history
+
+
+def _seen(believed: int, reading: list[int]) -> int:
+    """Milliamperes per conductor: what it may believe, or a reading well above that."""
+    measured = max((v for v in reading if v != MISSING), default=0)
     return measured if measured > believed + METER_CLASS_MA else believed
+
+
+def _unreachable(i: int, believed: int, image: Image, topology: Topology) -> int:
+    """An unreachable asset counts its failsafe and boot current, unproven its nameplate; declared off nothing."""
+    if bool(image.declared_off[i]):
+        return 0
+    proven = int(image.failsafe_proof[i]) == int(FailsafeProof.VERIFIED) or bool(topology.failsafe_trusted[i])
+    after = max(int(topology.failsafe_ma[i]), int(topology.boot_ma[i])) if proven else int(topology.max_ma[i])
+    return max(believed, after) if bool(topology.is_evse[i]) else believed
 
 
 def _assets_below(c: int, topology: Topology) -> list[int]:
@@ -87,9 +101,3 @@ def _assets_below(c: int, topology: Topology) -> list[int]:
         found.extend(topology.members[k])
         open_circuits.extend(topology.children[k])
     return found
-
-
-def _memory(told: list[int], hold: list[int], until: list[float]) -> GuardMemory:
-    return GuardMemory(
-        np.array(told, dtype=np.int64), np.array(hold, dtype=np.int64), np.array(until, dtype=np.float64)
-    )

@@ -10,6 +10,8 @@ from typing import Final
 
 from interfaces.domain.units import Bools, Floats, Ints
 
+GUARD_SLOTS: Final[int] = 11
+"""Ten whole slots of the guard's command history and the running one."""
 PENDING: Final[int] = 4
 """Older, higher offers kept apart per asset; one more is merged with the oldest, on the safe side."""
 
@@ -203,10 +205,10 @@ class Mission:
 
 @dataclass(frozen=True, slots=True)
 class GuardMemory:
-    """The guard's own, simpler memory: ``told_ma`` (N,) last command, ``hold_ma``/``hold_until_s`` the highest revoked
-    one and until when a car may still follow it.
+    """The guard's own, simpler memory: ``told_ma`` (N,) last command, ``history_ma`` (B, N) the highest command in each
+    of the last time slots, newest first, ``slot`` the number of the newest.
     """
 
     told_ma: Ints
-    hold_ma: Ints
-    hold_until_s: Floats
+    history_ma: Ints
+    slot: int

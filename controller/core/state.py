@@ -12,6 +12,7 @@ import numpy as np
 
 from controller.core.params import BACKGROUND_BUCKETS, NO_LIMIT, SEEN_DAYS, Params
 from controller.core.records import (
+    GUARD_SLOTS,
     PENDING,
     Background,
     GuardMemory,
@@ -138,7 +139,7 @@ def initial(params: Params, now_s: float, retained: Retained | None = None) -> C
             slot=-1,
             targets_sequence=-1,
         ),
-        guard=GuardMemory(_ints(n), _ints(n), _times(n)),
+        guard=GuardMemory(_ints(n), _ints((GUARD_SLOTS, n)), 0),
         commands=None,
     )
 
