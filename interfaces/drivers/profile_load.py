@@ -76,7 +76,7 @@ def parse_profile(text: str, where: str) -> Profile | ProfileProblems:
 
 def profile_ids() -> tuple[str, ...]:
     """Ids of all shipped profiles, sorted."""
-    return tuple(sorted(profile.id for profile in _shipped().values()))
+    return tuple(sorted({profile.id for profile in _shipped().values()}))
 
 
 def find_profile(name: str) -> Profile | None:

@@ -21,7 +21,6 @@ from interfaces.drivers.profile import (
     Negate,
     PilotName,
     Product,
-    Profile,
     StateMap,
     StateRow,
     Status,
@@ -63,9 +62,12 @@ def registers_of(expression: Expression) -> tuple[str, ...]:
             return (name,)
 
 
-def role_value(profile: Profile, role: str, values: Values) -> Value | None:
-    """The value of one role in its canonical unit, or None when it cannot be known from ``values``."""
-    found = _evaluate(profile, profile.roles[role], values)
+def role_value(role: str, expression: Expression, values: Values, units: Mapping[str, str]) -> Value | None:
+    """The value of one role in its canonical unit, or None when it cannot be known from ``values``.
+
+    ``units``: unit of each register by name.
+    """
+    found = _evaluate(expression, values, units)
     if ROLE_UNITS[role] == "text":
         return None if found is None else str(found)
     return found if isinstance(found, float | int) and math.isfinite(found) else None
@@ -114,29 +116,29 @@ def _holds(test: Condition, values: Values) -> bool:
     return (test.at_least is None or value >= test.at_least) and (test.below is None or value < test.below)
 
 
-def _evaluate(profile: Profile, expression: Expression, values: Values) -> Value | None:
+def _evaluate(expression: Expression, values: Values, units: Mapping[str, str]) -> Value | None:
     match expression:
         case str():
-            return _in_role_unit(profile.register(expression).unit, values.get(expression))
+            return _in_role_unit(units.get(expression, ""), values.get(expression))
         case First(first=terms):
-            found = (_evaluate(profile, term, values) for term in terms)
+            found = (_evaluate(term, values, units) for term in terms)
             return next((value for value in found if value is not None), None)
         case Negate(negate=term):
-            value = _evaluate(profile, term, values)
+            value = _evaluate(term, values, units)
             return None if value is None or isinstance(value, str) else -value
         case Lookup(lookup=name, table=table):
             raw = values.get(name)
             return table.get(raw) if isinstance(raw, int) else None
         case Sum(sum=terms):
-            numbers = _numbers(profile, terms, values)
+            numbers = _numbers(terms, values, units)
             return None if numbers is None else sum(numbers)
         case Product(product=terms):
-            numbers = _numbers(profile, terms, values)
+            numbers = _numbers(terms, values, units)
             return None if numbers is None else math.prod(numbers)
 
 
-def _numbers(profile: Profile, terms: tuple[Expression, ...], values: Values) -> list[float] | None:
-    found = [_evaluate(profile, term, values) for term in terms]
+def _numbers(terms: tuple[Expression, ...], values: Values, units: Mapping[str, str]) -> list[float] | None:
+    found = [_evaluate(term, values, units) for term in terms]
     numbers = [value for value in found if isinstance(value, float | int)]
     return numbers if len(numbers) == len(found) else None
 

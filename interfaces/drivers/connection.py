@@ -1,0 +1,400 @@
+"""One task per connection: writes, read-backs, polls, provisioning of every point behind one address.
+
+The order of work is fixed: what lowers a current, what raises it, what keeps the device's watchdog quiet, then whatever
+poll is due. One request is outstanding at a time. No request is made for a point whose lease has run out when any
+request would keep its watchdog quiet: a controller that hangs must let the chargers' own failsafe act.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import partial
+from typing import Final
+
+from interfaces.domain.units import NEVER_S
+from interfaces.drivers.clock import Clock
+from interfaces.drivers.device import REBOOT_JITTER_S, Device, DueBlock, PointSpec
+from interfaces.drivers.links import Link
+from interfaces.drivers.modbus import Counters, ModbusPort
+from interfaces.drivers.outbox import Outbox
+from interfaces.drivers.polling import SETTLE_FOR_S
+from interfaces.drivers.provision import AGAIN_S, RETRY_S, provision, read_now, write_value, write_words
+from interfaces.drivers.readings import FailsafeStatus, Readings
+from interfaces.drivers.replies import Fault, ReadFailure, WriteFailure
+from interfaces.drivers.setpoints import CannotWrite, RegisterWrite, phase_writes, setpoint_writes, stop_writes
+from interfaces.drivers.sunspec import NotFound, discover, resolve
+from interfaces.drivers.writes import (
+    NOT_APPLIED,
+    RENEWALS_PER_TIMEOUT,
+    DueWrite,
+    WriteBook,
+    due_writes,
+    is_unapplied,
+    target_of,
+    timeout_s,
+)
+
+log = logging.getLogger(__name__)
+
+BOOT_GRACE_S: Final = 15.0
+"""Before the first lease ever, reading is allowed this long: nothing is told before the first image is complete."""
+REST_MAX_S: Final = 0.5
+DEAD_AFTER: Final = 3
+"""Requests without any answer after which a device that shares its line is only asked now and then."""
+DEAD_RETRY_S: Final = (0.5, 1.0, 2.0, 5.0)
+DISCOVERY_RETRY_S: Final = 10.0
+AFTER_BUG_S: Final = 1.0
+PROVISION_TRIES: Final = 3
+"""After so many rounds without an answer the failsafe counts as unverified, and setpoints may be written."""
+FAST_PERIOD_S: Final = 1.0
+"""Polls at least this fast come before all slower ones."""
+
+
+@dataclass(slots=True)
+class _Member:
+    """A device and what the connection keeps beside it."""
+
+    device: Device
+    book: WriteBook = field(default_factory=WriteBook)
+    provision_at_s: float = NEVER_S
+    discover_at_s: float = NEVER_S
+    unanswered: int = 0
+    quiet_until_s: float = NEVER_S
+    uptime_s: float | None = None
+    serial: str | None = None
+    provision_failures: int = 0
+
+    @property
+    def key(self) -> str:
+        return self.device.spec.key
+
+
+Job = Callable[[], Awaitable[None]]
+"""One piece of work, ready to be awaited."""
+
+
+class Connection:
+    """All points behind one link. ``run`` is the task; ``step`` does one piece of work, for tests with their own clock.
+
+    ``readings`` gets one entry per point key, written by this object alone. ``outbox`` is read. ``jitter`` is a seeded
+    source for the back-off.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        points: Sequence[PointSpec],
+        *,
+        outbox: Outbox,
+        readings: Readings,
+        clock: Clock,
+        jitter: random.Random,
+    ) -> None:
+        self.link = link
+        self.port = ModbusPort(link, clock, jitter)
+        self._outbox = outbox
+        self._readings = readings
+        self._clock = clock
+        self._started_s = clock()
+        self._members = [_Member(Device(spec)) for spec in points]
+        self._connects = 0
+        self._fast_since_slow = 0
+        self._wake = asyncio.Event()
+        for member in self._members:
+            outbox.wake_by(member.key, self._wake)
+            readings.points[member.key] = member.device.reading
+
+    @property
+    def counters(self) -> Counters:
+        """Requests, time-outs, rejected replies by reason, connects."""
+        return self.port.counters
+
+    @property
+    def connected(self) -> bool:
+        return self.port.connected
+
+    async def run(self) -> None:
+        """Work until cancelled. A bug in here costs this connection a second, never another connection."""
+        try:
+            while True:
+                try:
+                    rest_s = await self.step()
+                except Exception:
+                    log.exception("driver failed link=%s", self.link)
+                    self.port.close()
+                    self._all_lost("driver error")
+                    rest_s = AFTER_BUG_S
+                await self._rest(rest_s)
+        finally:
+            self.port.close()
+
+    async def step(self) -> float:
+        """Do the most urgent piece of work, if any is due; seconds until there may be another."""
+        now_s = self._clock()
+        job = self._job(now_s)
+        if job is None:
+            return max(0.0, min(self._next_due_s(now_s) - now_s, REST_MAX_S))
+        fault = await self.port.connect()
+        if fault is not None:
+            self._all_lost(str(fault) if fault is not Fault.DISCONNECTED else "")
+            return max(0.0, min(self.port.retry_at_s - now_s, REST_MAX_S))
+        if self.port.counters.connects != self._connects:
+            self._on_connect()
+            return 0.0
+        await job()
+        self._publish()
+        return 0.0
+
+    async def aclose(self) -> None:
+        """Hang up."""
+        await self.port.aclose()
+
+    async def _rest(self, rest_s: float) -> None:
+        if rest_s <= 0:
+            await asyncio.sleep(0)
+            return
+        try:
+            await asyncio.wait_for(self._wake.wait(), rest_s)
+        except TimeoutError:
+            return
+        self._wake.clear()
+
+    # ---- what to do next
+
+    def _job(self, now_s: float) -> Job | None:
+        """The most urgent work that is due and allowed."""
+        asked = [m for m in self._members if now_s >= m.quiet_until_s and self._may_ask(m, now_s)]
+        for member in asked:
+            if not member.device.resolved and now_s >= member.discover_at_s:
+                return partial(self._discover, member)
+        ready = [member for member in asked if member.device.resolved]
+        writes = [(m, due) for m in ready for due in due_writes(m.device, m.book, self._outbox, now_s)]
+        if writes:
+            return partial(self._write, *min(writes, key=lambda one: one[1].order))
+        for member in ready:
+            if now_s >= member.provision_at_s:
+                return partial(self._provision, member)
+            if self._life_bit_due(member, now_s):
+                return partial(self._life_bit, member)
+        return self._poll_job(ready, now_s)
+
+    def _may_ask(self, member: _Member, now_s: float) -> bool:
+        """Whether any request is allowed: not, once the lease is over, where it would keep the watchdog quiet."""
+        spec = member.device.spec
+        if not spec.managed or spec.profile.keepalive.kind != "any_request":
+            return True
+        lease_s = self._outbox.lease_until_s(member.key)
+        if lease_s == NEVER_S:
+            return now_s < self._started_s + BOOT_GRACE_S
+        return now_s <= lease_s
+
+    def _life_bit_due(self, member: _Member, now_s: float) -> bool:
+        device = member.device
+        if not device.spec.managed or device.profile.keepalive.kind != "register":
+            return False
+        if now_s > self._outbox.lease_until_s(member.key):
+            return False
+        return now_s >= member.book.life_bit_s + timeout_s(device) / RENEWALS_PER_TIMEOUT
+
+    def _poll_job(self, ready: Sequence[_Member], now_s: float) -> Job | None:
+        """The latest of the fast polls; after a round of those, one slower poll that is due, so that none starves."""
+        fast: list[tuple[float, _Member, DueBlock]] = []
+        slow: list[tuple[float, _Member, DueBlock]] = []
+        fast_count = 0
+        for member in ready:
+            until_s = self._fast_until_s(member)
+            for due in member.device.blocks:
+                period_s = due.period_at(now_s, until_s)
+                is_fast = 0 < period_s <= FAST_PERIOD_S
+                fast_count += is_fast
+                late_s = now_s - due.due_s(now_s, until_s)
+                if late_s >= 0:
+                    (fast if is_fast else slow).append((late_s / (period_s or 1.0), member, due))
+        if not fast and not slow:
+            return None
+        take_slow = bool(slow) and (not fast or self._fast_since_slow >= fast_count)
+        self._fast_since_slow = 0 if take_slow else self._fast_since_slow + 1
+        _, member, due = max(slow if take_slow else fast, key=lambda one: one[0])
+        return partial(self._poll, member, due)
+
+    def _next_due_s(self, now_s: float) -> float:
+        """When the next poll is due (writes wake the task themselves)."""
+        dues = [
+            due.due_s(now_s, self._fast_until_s(member))
+            for member in self._members
+            if now_s >= member.quiet_until_s and member.device.resolved and self._may_ask(member, now_s)
+            for due in member.device.blocks
+        ]
+        return min(dues, default=now_s + REST_MAX_S)
+
+    def _fast_until_s(self, member: _Member) -> float:
+        return max(member.device.fast_until_s, self._outbox.fast_until_s.get(member.key, NEVER_S))
+
+    # ---- doing it
+
+    async def _poll(self, member: _Member, due: DueBlock) -> None:
+        device, block = member.device, due.block
+        due.asked(self._clock(), self._fast_until_s(member))
+        reply = await self.port.read_block(block.table, device.unit_of(block), block.addr, block.count)
+        if isinstance(reply, ReadFailure):
+            device.refuse(due, reply)
+            self._note(member, reply)
+            return
+        self._note(member, None)
+        if device.accept(block, reply.words, reply.at_s, due):
+            self._look_for_restart(member)
+
+    async def _discover(self, member: _Member) -> None:
+        device = member.device
+        model = device.spec.profile.sunspec
+        if model is None:
+            return
+        found = await discover(self.port, device.spec.unit, model.bases)
+        resolved = found if isinstance(found, NotFound) else resolve(device.spec.profile, found)
+        if isinstance(resolved, NotFound):
+            device.reading = replace(device.reading, problem=resolved.reason)
+            member.discover_at_s = self._clock() + (RETRY_S if resolved.silent else DISCOVERY_RETRY_S)
+            return
+        device.use(resolved)
+        device.resolved = True
+
+    async def _provision(self, member: _Member) -> None:
+        failure = await provision(self.port, member.device)
+        now_s = self._clock()
+        self._note(member, failure)
+        if failure is None:
+            member.provision_at_s, member.provision_failures = now_s + AGAIN_S, 0
+            member.book.provisioned = True
+            return
+        member.provision_at_s = now_s + RETRY_S
+        member.provision_failures += 1
+        if member.provision_failures >= PROVISION_TRIES:
+            device = member.device
+            device.reading = replace(device.reading, failsafe=FailsafeStatus())
+            member.book.provisioned = True
+
+    async def _life_bit(self, member: _Member) -> None:
+        device, keepalive = member.device, member.device.profile.keepalive
+        register = device.profile.register(keepalive.register or "")
+        failure = await write_value(self.port, device, register, Fraction(keepalive.value))
+        self._note(member, failure)
+        member.book.life_bit_s = self._clock()
+        if failure is not None:
+            member.book.life_bit_s += AFTER_BUG_S - timeout_s(device) / RENEWALS_PER_TIMEOUT
+
+    async def _write(self, member: _Member, due: DueWrite) -> None:
+        """Write one value, unless its lease has run out by now; then read back what became of it."""
+        device, book = member.device, member.book
+        target = target_of(device, due.value) if due.channel == "setpoint" else due.value
+        requests = self._requests(member, due)
+        problem = requests.reason if isinstance(requests, CannotWrite) else ""
+        for request in () if isinstance(requests, CannotWrite) else requests:
+            if self._clock() > due.valid_until_s:
+                return
+            failure = await write_words(self.port, device, request.register, request.words)
+            self._note(member, failure)
+            if failure is not None:
+                problem = f"{failure.reason} {failure.detail}".strip()
+                break
+        now_s = self._clock()
+        if problem:
+            # It may have been taken or not: whatever is wanted next has to be written again.
+            book.tried[due.channel] = (due.value, now_s)
+            book.written.pop(due.channel, None)
+            device.reading = replace(device.reading, setpoint=replace(device.reading.setpoint, problem=problem))
+            return
+        changed = book.written.get(due.channel) != target
+        book.written[due.channel], book.written_s[due.channel] = target, now_s
+        book.tried.pop(due.channel, None)
+        if due.channel == "stop":
+            book.stopped = bool(due.value)
+        if changed:
+            device.fast_until_s = now_s + SETTLE_FOR_S
+        await self._read_back(member, due, target, now_s)
+
+    async def _read_back(self, member: _Member, due: DueWrite, target: int, written_s: float) -> None:
+        device, profile = member.device, member.device.profile
+        names: tuple[str | None, ...] = ()
+        control = profile.setpoint or profile.power_setpoint
+        if due.channel == "setpoint" and control is not None:
+            status = replace(device.reading.setpoint, written_milli=target, written_at_s=written_s, problem="")
+            device.reading = replace(device.reading, setpoint=status)
+            remaining = profile.failsafe.timeout_read if profile.failsafe.timeout_kind == "remaining" else None
+            names = (control.readback, remaining)
+        elif due.channel == "stop" and profile.stop is not None:
+            names = (profile.stop.register,) if profile.register(profile.stop.register).readable else ()
+        elif profile.phase_switch is not None:
+            names = (profile.phase_switch.register,)
+        failure = await read_now(self.port, device, names)
+        self._note(member, failure)
+        self._judge_setpoint(member)
+
+    def _judge_setpoint(self, member: _Member) -> None:
+        unapplied = is_unapplied(member.device, member.book)
+        status = member.device.reading.setpoint
+        if unapplied != (status.problem == NOT_APPLIED):
+            status = replace(status, problem=NOT_APPLIED if unapplied else "")
+            member.device.reading = replace(member.device.reading, setpoint=status)
+
+    def _requests(self, member: _Member, due: DueWrite) -> tuple[RegisterWrite, ...] | CannotWrite:
+        device = member.device
+        if due.channel == "stop":
+            return stop_writes(device.profile, due.value)
+        if due.channel == "phases":
+            return phase_writes(device.profile, due.value)
+        return setpoint_writes(device.profile, due.value, device.values, timeout_s(device))
+
+    # ---- what became of the peers
+
+    def _on_connect(self) -> None:
+        """Whoever answers now may have restarted meanwhile: everything is read, verified and written anew."""
+        self._connects = self.port.counters.connects
+        for member in self._members:
+            self._start_over(member)
+
+    def _start_over(self, member: _Member) -> None:
+        member.device.start_over()
+        member.device.resolved = member.device.spec.profile.sunspec is None
+        member.book.forget()
+        member.provision_at_s = member.discover_at_s = member.quiet_until_s = NEVER_S
+        member.unanswered = member.provision_failures = 0
+
+    def _note(self, member: _Member, failure: ReadFailure | WriteFailure | None) -> None:
+        """Count requests without an answer. A dead device on a shared line is asked rarely: others keep their pace."""
+        if failure is not None and failure.exception_code is None:
+            member.unanswered += 1
+            over = member.unanswered - DEAD_AFTER
+            if over >= 0 and len(self._members) > 1:
+                wait_s = DEAD_RETRY_S[min(over, len(DEAD_RETRY_S) - 1)]
+                member.quiet_until_s = self._clock() + wait_s
+        else:
+            was_dead, member.unanswered = member.unanswered >= DEAD_AFTER, 0
+            if was_dead:
+                self._start_over(member)
+
+    def _look_for_restart(self, member: _Member) -> None:
+        """An uptime that fell, or another serial number: the device lost what we told it."""
+        self._judge_setpoint(member)
+        reading = member.device.reading
+        uptime_s, serial = reading.value("uptime_s"), reading.roles.get("serial")
+        told = str(serial.value) if serial is not None and serial.value is not None else None
+        fell = uptime_s is not None and member.uptime_s is not None and uptime_s < member.uptime_s - REBOOT_JITTER_S
+        swapped = told is not None and member.serial is not None and told != member.serial
+        member.uptime_s, member.serial = uptime_s, told or member.serial
+        if fell or swapped:
+            self._start_over(member)
+            member.device.reading = replace(member.device.reading, reboots=reading.reboots + 1)
+
+    def _all_lost(self, problem: str) -> None:
+        for member in self._members:
+            member.device.lost(problem or member.device.reading.problem)
+        self._publish()
+
+    def _publish(self) -> None:
+        for member in self._members:
+            self._readings.points[member.key] = member.device.reading

@@ -1,0 +1,147 @@
+"""A wanted value -> the registers to write, and what a read-back means. Pure.
+
+Whatever is rounded is rounded towards 0, and whatever a device cannot do becomes the smaller thing it can: a current
+below its minimum is a pause, one above its maximum is its maximum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Final
+
+from interfaces.domain.units import MILLI
+from interfaces.drivers.profile import Profile, Register
+from interfaces.drivers.profile_control import CurrentSetpoint, PowerSetpoint, Write
+from interfaces.drivers.registers import EncodeFailure, Value, writable_words
+
+PER_CENT: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterWrite:
+    """One write request."""
+
+    register: Register
+    words: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CannotWrite:
+    """Why a wanted value cannot become a request."""
+
+    reason: str
+
+
+def quantised_ma(setpoint: CurrentSetpoint, wanted_ma: int) -> int:
+    """The current the device can be told: 0, or within its range, on its step, never more than wanted."""
+    floored = min(wanted_ma, setpoint.max_ma) // setpoint.step_ma * setpoint.step_ma
+    return floored if floored >= setpoint.min_ma else 0
+
+
+def setpoint_writes(
+    profile: Profile, wanted_milli: int, values: Mapping[str, Value | None], revert_s: float
+) -> tuple[RegisterWrite, ...] | CannotWrite:
+    """The requests, in order, that command ``wanted_milli`` (mA of a charger, mW of a battery or inverter).
+
+    ``values``: decoded registers, for scale factors and the power a percentage refers to. ``revert_s``: after this the
+    device shall forget the setpoint, where it takes such a time.
+    """
+    if profile.setpoint is not None:
+        amount = Fraction(quantised_ma(profile.setpoint, wanted_milli), MILLI)
+        return _all_words(profile, profile.setpoint.writes, amount, values)
+    power = profile.power_setpoint
+    if power is None:
+        return CannotWrite("the profile has no setpoint")
+    amount_or_not = _power_amount(power, wanted_milli, values)
+    if isinstance(amount_or_not, CannotWrite):
+        return amount_or_not
+    writes = power.writes
+    if power.revert is not None:
+        writes = (Write(power.revert, constant=float(round(revert_s))), *writes)
+    return _all_words(profile, writes, amount_or_not, values)
+
+
+def stop_writes(profile: Profile, stop: int) -> tuple[RegisterWrite, ...] | CannotWrite:
+    """The second path: stop (1), or allow again (0) where the device can be told so."""
+    if profile.stop is None:
+        return CannotWrite("the device has no second way to stop")
+    value = profile.stop.stop if stop else profile.stop.run
+    if value is None:
+        return ()
+    return _all_words(profile, (Write(profile.stop.register, constant=float(value)),), Fraction(0), {})
+
+
+def phase_writes(profile: Profile, phases: int) -> tuple[RegisterWrite, ...] | CannotWrite:
+    """Select one- or three-phase charging."""
+    switch = profile.phase_switch
+    if switch is None or phases not in (1, 3):
+        return CannotWrite("the device cannot change its phases")
+    value = switch.one if phases == 1 else switch.three
+    return _all_words(profile, (Write(switch.register, constant=float(value)),), Fraction(0), {})
+
+
+def readback_milli(profile: Profile, values: Mapping[str, Value | None]) -> int | None:
+    """What the device says it was told (or has in force), in mA or mW, in the sign of what is wanted."""
+    if profile.setpoint is not None:
+        read = values.get(profile.setpoint.readback)
+        return None if read is None or isinstance(read, str) else round(read * MILLI)
+    power = profile.power_setpoint
+    if power is None:
+        return None
+    read = values.get(power.readback)
+    if read is None or isinstance(read, str):
+        return None
+    base_w = _base_w(power, values)
+    sign = -1 if power.kind == "export_limit" else 1
+    return None if base_w is None else round(sign * read * base_w * MILLI / PER_CENT)
+
+
+def readback_tolerance_milli(profile: Profile, values: Mapping[str, Value | None]) -> int:
+    """How far an honest echo may lie from what was written: one step of the device, upwards or downwards."""
+    if profile.setpoint is not None:
+        return max(profile.setpoint.step_ma - 1, 1)
+    power = profile.power_setpoint
+    base_w = None if power is None else _base_w(power, values)
+    return MILLI if base_w is None else max(MILLI, round(base_w * MILLI / PER_CENT))
+
+
+def is_applied(profile: Profile, written_milli: int, read_milli: int, tolerance_milli: int) -> bool:
+    """Whether a read-back confirms what was written. A limit in force may be lower than asked, never higher."""
+    if profile.setpoint is not None and profile.setpoint.readback_kind == "applied":
+        return read_milli <= written_milli + tolerance_milli
+    return abs(read_milli - written_milli) <= tolerance_milli
+
+
+def _power_amount(power: PowerSetpoint, wanted_mw: int, values: Mapping[str, Value | None]) -> Fraction | CannotWrite:
+    """What goes into the registers: W, or per cent of the reference, within -100..100."""
+    wanted_w = Fraction(max(0, -wanted_mw) if power.kind == "export_limit" else wanted_mw, MILLI)
+    if power.percent_of is None:
+        return wanted_w
+    base_w = _base_w(power, values)
+    if base_w is None or base_w <= 0:
+        return CannotWrite(f"{power.percent_of} is not known yet")
+    return max(min(wanted_w / Fraction(base_w) * PER_CENT, Fraction(PER_CENT)), Fraction(-PER_CENT))
+
+
+def _base_w(power: PowerSetpoint, values: Mapping[str, Value | None]) -> float | None:
+    if power.percent_of is None:
+        return float(PER_CENT)  # the register holds watts: one "per cent" of 100 W is 1 W
+    base = values.get(power.percent_of)
+    return None if base is None or isinstance(base, str) else float(base)
+
+
+def _all_words(
+    profile: Profile, writes: tuple[Write, ...], amount: Fraction, values: Mapping[str, Value | None]
+) -> tuple[RegisterWrite, ...] | CannotWrite:
+    found = []
+    for write in writes:
+        register = profile.register(write.register)
+        value = Fraction(str(write.constant)) if write.constant is not None else amount * Fraction(str(write.factor))
+        sf = values.get(register.sf) if register.sf else None
+        words = writable_words(register, value, profile.word_order, sf if isinstance(sf, int) else None)
+        if isinstance(words, EncodeFailure):
+            return CannotWrite(words.reason)
+        found.append(RegisterWrite(register, words))
+    return tuple(found)
