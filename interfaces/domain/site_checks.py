@@ -68,8 +68,8 @@ def _ids(draft: Draft) -> None:
 
 
 def _tree(draft: Draft) -> None:
-    known = {circuit.id for circuit in draft.site.circuits} | draft.declared.get("circuits", frozenset())
-    roots = []
+    known = draft.names("circuits")
+    roots: list[tuple[Path, str]] = []
     for path, circuit in draft.circuits():
         if circuit.parent is None:
             roots.append((path, circuit.id))
@@ -87,7 +87,8 @@ def _tree(draft: Draft) -> None:
             f"circuit '{name}' has no parent, nor has '{roots[0][1]}': exactly one circuit is the grid connection "
             f"point, give this one a parent",
         )
-    loose = _loose(draft)
+    ids = [circuit.id for circuit in draft.site.circuits]
+    loose = _loose(draft) if len(set(ids)) == len(ids) else []
     if not roots and not loose:
         draft.say(("circuits",), "no circuit is the grid connection point: leave out 'parent' of exactly one")
     for path, name in loose:
@@ -111,8 +112,7 @@ def _loose(draft: Draft) -> list[tuple[Path, str]]:
 
 
 def _meters(draft: Draft) -> None:
-    meters = {meter.id: meter for meter in draft.site.meters}
-    known = set(meters) | draft.declared.get("meters", frozenset())
+    known = draft.names("meters")
     used: dict[str, str] = {}
     for path, circuit in draft.circuits():
         if circuit.meter is None:
@@ -128,7 +128,7 @@ def _meters(draft: Draft) -> None:
                 f"the meter '{circuit.meter}' already measures circuit '{used[circuit.meter]}': one meter, one circuit",
             )
         used.setdefault(circuit.meter, circuit.id)
-    circuits = {circuit.id for circuit in draft.site.circuits} | draft.declared.get("circuits", frozenset())
+    circuits = draft.names("circuits")
     unsure = any(path[0] == "circuits" for path in draft.left_out)
     for index, meter in enumerate(draft.site.meters):
         path = draft.path("meters", index)
@@ -147,7 +147,7 @@ def _meters(draft: Draft) -> None:
 
 
 def _places(draft: Draft) -> None:
-    known = {circuit.id for circuit in draft.site.circuits} | draft.declared.get("circuits", frozenset())
+    known = draft.names("circuits")
     for _, path, entry in draft.devices():
         if not isinstance(entry, MeterEntry) and entry.circuit not in known:
             draft.say(

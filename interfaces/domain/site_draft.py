@@ -6,13 +6,20 @@ problems come in one report. ``damaged`` tells a check that what it looks for wa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from interfaces.domain.device_facts import DeviceFacts
 from interfaces.domain.site_bus import sections
 from interfaces.domain.site_types import CircuitEntry, DeviceEntry, Site
 from interfaces.domain.site_yaml import Document, Path, Problem, shown
+
+
+class _Anything:
+    """Contains every name."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
 
 
 @dataclass(slots=True)
@@ -43,6 +50,13 @@ class Draft:
     def damaged(self, entry: Path, *fields: str) -> bool:
         """Whether any of these fields of an entry was written but could not be read."""
         return any((*entry, name) in self.left_out for name in fields)
+
+    def names(self, section: str) -> Container[str]:
+        """Ids a section declares; when the id of one of its entries could not be read, any name may be that one."""
+        if any(len(path) == 3 and path[0] == section and path[2] == "id" for path in self.left_out):
+            return _Anything()
+        entries = self.site.circuits if section == "circuits" else self.site.meters
+        return {entry.id for entry in entries} | self.declared.get(section, frozenset())
 
     def circuits(self) -> Iterator[tuple[Path, CircuitEntry]]:
         """The readable circuits with their paths."""

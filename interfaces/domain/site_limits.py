@@ -238,10 +238,9 @@ def _spread(phases: tuple[GridPhase, ...], currents: tuple[float, ...]) -> Amps:
 def _alone(draft: Draft, path: Path, entry: ChargerEntry | BatteryEntry) -> tuple[float | None, str]:
     """Current per conductor when left alone, and why; None is the nameplate."""
     facts = draft.facts.get(entry.profile)
-    if facts is None or draft.damaged(path, "failsafe", "accept_unverified_failsafe", "managed"):
-        return 0.0, "not read"
-    if entry.failsafe is None:
-        return None, "no failsafe"
+    unread = draft.damaged(path, "failsafe", "accept_unverified_failsafe", "managed")
+    if facts is None or facts.kind not in ("charger", "battery") or entry.failsafe is None or unread:
+        return 0.0, "a problem of its own"
     if facts.failsafe_verifiable:
         return entry.failsafe.current_a, "failsafe"
     if entry.accept_unverified_failsafe is not None:
@@ -297,7 +296,9 @@ def _too_large(draft: Draft, shares: tuple[Share, ...]) -> None:
             circuit = circuits[name]
             bound = tuple(a * circuit.derating for a in circuit.rated_a)
             over = _above(share.nameplate_a, (bound[0], bound[1], bound[2]))
-            if over:
+            if draft.site.info.connection == "1ph":
+                over = [p for p in over if p == 0]  # conductors on L2 and L3 are refused by themselves
+            if over and max(bound) > 0:
                 draft.say(
                     share.path,
                     f"'{share.id}' is rated {max(share.nameplate_a[p] for p in over):g} A on {_named(over)}, more than "
@@ -352,7 +353,7 @@ def _failsafe_sum(draft: Draft, path: Path, circuit: CircuitEntry, below: list[S
         total = _plus(total, share.alone_a)
     bound = tuple(a * circuit.derating for a in circuit.rated_a)
     over = _above(_plus(total, background), (bound[0], bound[1], bound[2]))
-    if not over:
+    if not over or max(bound) <= 0:
         return
     worst = max(over, key=lambda p: total[p] + background[p] - bound[p])
     blamed = [share.id for share in managed if share.alone_a[worst] > 0 and share.why == "failsafe cannot be verified"]

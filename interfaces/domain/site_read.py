@@ -37,6 +37,8 @@ def read_draft(document: Document, facts: Mapping[str, DeviceFacts]) -> tuple[Dr
     """The draft of a document and what could not be read; no draft where there is nothing left to check."""
     problems = list(document.problems)
     value = document.value
+    if not document.complete:
+        return None, problems
     if value is None and not problems:
         problems.append(Problem(1, "file", "the file is empty: start with 'version: 1' and 'site:'"))
     if not isinstance(value, dict):

@@ -50,6 +50,8 @@ class Document:
     value: Value
     lines: Mapping[Path, int]
     problems: tuple[Problem, ...]
+    complete: bool = True
+    """Whether it was read to its end; else what seems missing may stand in the part not read."""
 
     def line_of(self, path: Path) -> int:
         """The line of a path, or of the nearest thing around it that is written in the file."""
@@ -72,11 +74,13 @@ def read_yaml(text: str) -> Document:
         message = (
             f"the file is larger than {MAX_BYTES} bytes and was not read: split the site or remove what is no fact"
         )
-        return Document(None, {}, (Problem(1, "file", message),))
+        return Document(None, {}, (Problem(1, "file", message),), complete=False)
     reader = _Reader()
+    complete = False
     try:
         for event in yaml.parse(text, Loader=_LOADER):
             reader.take(event)
+        complete = True
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         what = " ".join(part for part in (error.context, error.problem) if part)
@@ -86,7 +90,7 @@ def read_yaml(text: str) -> Document:
         reader.refuse(1, (), f"this is not YAML: {first}")
     except _StopReadingError:
         pass
-    return Document(reader.root, reader.lines, tuple(reader.problems))
+    return Document(reader.root, reader.lines, tuple(reader.problems), complete)
 
 
 class _StopReadingError(Exception):
@@ -130,26 +134,27 @@ class _Reader:
             self._refuse_tricks(event, line)
             self._node(event, line)
 
+    def _waits_for_key(self) -> bool:
+        return bool(self.stack) and isinstance(self.stack[-1].value, dict) and self.stack[-1].key is None
+
     def _refuse_tricks(self, event: yaml.NodeEvent, line: int) -> None:
         if isinstance(event, yaml.AliasEvent) or event.anchor is not None:
             name = event.anchor
             self.refuse(line, self._here(), f"the anchor or alias '{name}' is not allowed: write the value out in full")
-            raise _StopReadingError
         tag = getattr(event, "tag", None)
         if tag is not None and tag != "!":  # "!" alone is what the parser gives every quoted text
             self.refuse(line, self._here(), f"the tag '{tag}' is not allowed: remove it")
 
     def _node(self, event: yaml.NodeEvent, line: int) -> None:
-        top = self.stack[-1] if self.stack else None
-        if isinstance(event, yaml.ScalarEvent):
-            if top is not None and isinstance(top.value, dict) and top.key is None:
-                self._key(top, event.value, line)
-            else:
-                self._put(self._scalar(event, line), line)
+        if self._waits_for_key():
+            if not isinstance(event, yaml.ScalarEvent):
+                self.refuse(line, self.stack[-1].path, "a key must be plain text")
+                raise _StopReadingError
+            self._key(self.stack[-1], event.value, line)
             return
-        if top is not None and isinstance(top.value, dict) and top.key is None:
-            self.refuse(line, top.path, "a key must be plain text")
-            raise _StopReadingError
+        if isinstance(event, yaml.ScalarEvent | yaml.AliasEvent):
+            self._put(self._scalar(event, line) if isinstance(event, yaml.ScalarEvent) else None, line)
+            return
         if len(self.stack) >= MAX_DEPTH:
             self.refuse(line, self._here(), f"nested deeper than {MAX_DEPTH} levels: no part of a site file is")
             raise _StopReadingError
