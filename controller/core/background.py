@@ -9,7 +9,8 @@ at the latest. The budget uses the maximum over the last 60 s. Four rows: amps L
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from controller.core.params import (
     BACKGROUND_BUCKET_S,
     BACKGROUND_BUCKETS,
     BACKGROUND_WINDOW_S,
+    FAMILIAR_SLOT_S,
     FROZEN_S,
     FROZEN_SAMPLES,
     HOLD_S,
@@ -29,8 +31,23 @@ from controller.core.params import (
 )
 from controller.core.records import Background, Ledger
 from interfaces.domain.image import Image
-from interfaces.domain.topology import AGE_MARGIN_MA_PER_S, POWER_ROW, AssetKind, Topology
+from interfaces.domain.topology import AGE_MARGIN_MA_PER_S, POWER_ROW, Topology
 from interfaces.domain.units import MILLI, MISSING, SECONDS_PER_DAY, Bools, Floats, Ints
+
+TIGHT: Final[int] = 2000
+"""Bounds this close (mA; mW on the power row) leave no doubt worth waiting for."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Draws:
+    """(C, 4) row sums of flexible draws around a sample: ``low`` and ``high`` of the two newest readings, ``reach``
+    with everything in motion at its exposure; ``blind`` (C,): a silent or slowly polled asset in motion is below.
+    """
+
+    low: Ints
+    high: Ints
+    reach: Ints
+    blind: Bools
 
 
 def row_sums(topology: Topology, per_asset: Ints) -> Ints:
@@ -159,34 +176,44 @@ def _roll_window(state: Background, now_s: float) -> Background:
     steps = min(number - state.bucket_no, BACKGROUND_BUCKETS) if state.bucket_no else 1
     buckets = np.roll(state.buckets, steps, axis=0)
     buckets[:steps] = state.now
+    minute = int(now_s // FAMILIAR_SLOT_S)
+    familiar = state.familiar
+    if minute != state.familiar_no:
+        familiar = np.roll(familiar, 1, axis=0)
+        familiar[0] = MISSING
     day = int(now_s // SECONDS_PER_DAY)
     seen = state.seen_max
     if day != state.day:
         seen = np.roll(seen, min(day - state.day, SEEN_DAYS), axis=0)
         seen[: min(day - state.day, SEEN_DAYS)] = MISSING
-    return replace(state, buckets=buckets, bucket_no=number, seen_max=seen, day=day)
+    return replace(
+        state,
+        buckets=buckets,
+        bucket_no=number,
+        familiar=familiar,
+        familiar_no=minute,
+        seen_max=seen,
+        day=day,
+    )
 
 
-def _bounds(
-    state: Background, topology: Topology, ledger: Ledger, weights: Ints, now_s: float
-) -> tuple[Ints, Ints, Bools]:
-    """(C, 4) sums of the highest and lowest draws around a sample; (C,) has a slow or silent asset below it."""
+def _draws(state: Background, topology: Topology, ledger: Ledger, weights: Ints, now_s: float) -> _Draws:
+    """Bounds of what the flexible assets drew around a sample; see the module's first lines."""
     newest, previous = state.newest_ma, state.previous_ma
     known = newest != MISSING
     earlier = np.where(previous == MISSING, newest, previous)
     low = np.where(known, np.minimum(newest, earlier), 0)
     high = np.where(known, np.maximum(newest, earlier), 0)
     may_draw = weights * ledger.exposure_ma[:, None]
-    moving = now_s - ledger.change_s <= IN_MOTION_S
+    since_change_s = now_s - ledger.change_s
     slow = (topology.settle_poll_s > 1.0) & (state.newest_s <= ledger.change_s + IN_MOTION_S)
     silent = ~np.isposinf(ledger.lost_s) | ~known[:, 0]
-    high = np.where((moving | slow | silent)[:, None], np.maximum(high, may_draw), high)
     unsettled = (slow | silent) & (ledger.exposure_ma > 0)
     low = np.where(unsettled[:, None], may_draw, low)
-    pv = (topology.kind == int(AssetKind.PV))[:, None]
-    low, high = np.where(pv & known, np.minimum(newest, earlier), low), np.where(pv & known, newest, high)
-    credit: Bools = np.asarray((topology.ancestry[:, unsettled] > 0).any(axis=1), dtype=np.bool_)
-    return row_sums(topology, high), row_sums(topology, low), credit
+    high = np.where(unsettled[:, None], np.maximum(high, may_draw), high)
+    reach = np.where((since_change_s <= IN_MOTION_S)[:, None], np.maximum(high, may_draw), high)
+    blind: Bools = np.asarray((topology.ancestry[:, unsettled] > 0).any(axis=1), dtype=np.bool_)
+    return _Draws(row_sums(topology, low), row_sums(topology, high), row_sums(topology, reach), blind)
 
 
 def _take_sample(
@@ -198,19 +225,16 @@ def _take_sample(
     fresh: Bools,
     now_s: float,
 ) -> Background:
-    """Move the estimate as far as a new meter sample forces it."""
-    high, low, unsettled = _bounds(state, topology, ledger, weights, now_s)
+    """Move the estimate as far as a new meter sample, and the readings since the one before, force it."""
+    draws = _draws(state, topology, ledger, weights, now_s)
     measured = np.concatenate([image.meter_ma, image.meter_mw[:, None]], axis=1)
     valid = fresh[:, None] & (measured != MISSING)
-    measured = np.where(valid, measured, 0)
-    least, most = measured - high, measured - low
-    start = state.now == MISSING
-    most = np.where(unsettled[:, None] & ~start, np.maximum(most, state.now), most)
-    before = np.where(start, most, state.now)
-    rising = valid & (most > before)
-    doubt = np.where(rising, np.minimum(state.doubt_s, now_s), np.where(valid, np.inf, state.doubt_s))
-    certain = now_s - doubt >= HOLD_S
-    value = np.where(certain, most, np.clip(before, np.minimum(least, most), most))
+    state = _settle_waiting(state, draws, valid, now_s)
+    familiar = state.familiar.max(axis=0)
+    least, most = measured - draws.reach, np.maximum(measured - draws.low, measured - draws.reach)
+    most = np.where(draws.blind[:, None] & (state.now != MISSING), np.maximum(most, state.now), most)
+    before = np.where(state.now == MISSING, most, state.now)
+    value = np.clip(np.maximum(before, np.minimum(most, familiar)), least, most)
     now = np.where(valid, value, state.now)
     buckets = state.buckets.copy()
     buckets[0] = np.where(valid, np.maximum(buckets[0], now), buckets[0])
@@ -219,11 +243,35 @@ def _take_sample(
     return replace(
         state,
         now=now,
+        waiting_ma=np.where(valid, measured, state.waiting_ma),
         buckets=buckets,
-        doubt_s=np.where(certain & valid, np.inf, doubt),
         seen_max=seen,
         sample_s=np.where(fresh, image.meter_sample_s, state.sample_s),
         sample_no=np.where(fresh, image.meter_sample_no, state.sample_no),
+    )
+
+
+def _settle_waiting(state: Background, draws: _Draws, valid: Bools, now_s: float) -> Background:
+    """The sample before, now that readings from both sides of it are known."""
+    due = valid & (state.waiting_ma != MISSING)
+    waiting = np.where(due, state.waiting_ma, 0)
+    least, most = waiting - draws.high, waiting - draws.low
+    before = np.where(state.now == MISSING, most, state.now)
+    rising = due & (most > before)
+    doubt = np.where(rising, np.minimum(state.doubt_s, now_s), np.where(due, np.inf, state.doubt_s))
+    certain = due & ((now_s - doubt >= HOLD_S) | (most - least <= TIGHT))
+    known = np.maximum(before, np.minimum(most, state.familiar.max(axis=0)))
+    value = np.where(certain, most, np.clip(known, least, most))
+    value = np.where(draws.blind[:, None], np.maximum(value, before), value)
+    buckets, familiar = state.buckets.copy(), state.familiar.copy()
+    buckets[0] = np.where(due, np.maximum(buckets[0], value), buckets[0])
+    familiar[0] = np.where(due, np.maximum(familiar[0], least), familiar[0])
+    return replace(
+        state,
+        now=np.where(due, value, state.now),
+        doubt_s=np.where(certain, np.inf, doubt),
+        buckets=buckets,
+        familiar=familiar,
     )
 
 

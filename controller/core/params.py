@@ -28,6 +28,9 @@ BACKGROUND_BUCKETS: Final[int] = 13
 """Twelve whole buckets and the running one: a maximum over 60 to 65 s."""
 BACKGROUND_WINDOW_S: Final[float] = 60.0
 SEEN_DAYS: Final[int] = 14
+FAMILIAR_SLOT_S: Final[float] = 60.0
+FAMILIAR_SLOTS: Final[int] = 16
+"""A background seen beyond doubt in the last quarter of an hour is assumed again whenever a sample allows it."""
 
 AGE_NORMAL_S: Final[float] = 2.0
 AGE_LOST_S: Final[float] = 9.0

@@ -69,6 +69,9 @@ class Background:
     buckets: Ints
     bucket_no: int
     doubt_s: Floats
+    waiting_ma: Ints
+    familiar: Ints
+    familiar_no: int
     first_s: Floats
     sample_s: Floats
     sample_no: Ints

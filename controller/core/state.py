@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from controller.core.params import BACKGROUND_BUCKETS, NO_LIMIT, SEEN_DAYS, Params
+from controller.core.params import BACKGROUND_BUCKETS, FAMILIAR_SLOTS, NO_LIMIT, SEEN_DAYS, Params
 from controller.core.records import (
     GUARD_SLOTS,
     PENDING,
@@ -212,6 +212,9 @@ def _no_background(topology: Topology) -> Background:
         buckets=_ints((BACKGROUND_BUCKETS, c, ROWS_PER_CIRCUIT), MISSING),
         bucket_no=0,
         doubt_s=_times((c, ROWS_PER_CIRCUIT), np.inf),
+        waiting_ma=_ints((c, ROWS_PER_CIRCUIT), MISSING),
+        familiar=_ints((FAMILIAR_SLOTS, c, ROWS_PER_CIRCUIT), MISSING),
+        familiar_no=0,
         first_s=_times(c, np.inf),
         sample_s=_times(c),
         sample_no=_ints(c),
