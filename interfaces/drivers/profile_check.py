@@ -189,6 +189,8 @@ def _of_writes(profile: Profile, known: dict[str, Register]) -> Iterator[str]:
             yield f"{path}: {name} cannot be written"
     if profile.setpoint is not None and not 0 < profile.setpoint.step_ma <= profile.setpoint.min_ma:
         yield "setpoint.step_ma: must be above 0 and not above min_ma"
+    if profile.setpoint is not None and not 0 <= profile.setpoint.pause_ma < profile.setpoint.min_ma:
+        yield "setpoint.pause_ma: must be below min_ma"
     if profile.setpoint is not None and profile.setpoint.min_ma > profile.setpoint.max_ma:
         yield "setpoint.min_ma: above max_ma"
     if profile.keepalive.kind == "register" and profile.keepalive.register is None:

@@ -24,7 +24,8 @@ class Write:
 class CurrentSetpoint:
     """How a charging current is commanded: 0 or ``min_ma`` .. ``max_ma`` in steps of ``step_ma`` (rounded towards 0).
 
-    ``pause``: "zero" = writing 0 pauses and keeps the session. ``readback``: the register that says what was taken;
+    ``pause``: "zero" = writing 0 pauses and keeps the session; ``pause_ma`` is written instead where 0 would end it: a
+    value too small for any car, which reads back as 0. ``readback``: the register that says what was taken;
     ``echo`` = it repeats the written value, ``applied`` = it is the limit in force, which may be lower than asked.
     """
 
@@ -36,6 +37,7 @@ class CurrentSetpoint:
     min_ma: int = 6000
     max_ma: int = 80_000
     pause: Literal["zero"] = "zero"
+    pause_ma: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def setpoint_writes(
     device shall forget the setpoint, where it takes such a time.
     """
     if profile.setpoint is not None:
-        amount = Fraction(quantised_ma(profile.setpoint, wanted_milli), MILLI)
+        amount = Fraction(quantised_ma(profile.setpoint, wanted_milli) or profile.setpoint.pause_ma, MILLI)
         return _all_words(profile, profile.setpoint.writes, amount, values)
     power = profile.power_setpoint
     if power is None:
@@ -86,7 +86,10 @@ def readback_milli(profile: Profile, values: Mapping[str, Value | None]) -> int 
     """What the device says it was told (or has in force), in mA or mW, in the sign of what is wanted."""
     if profile.setpoint is not None:
         read = values.get(profile.setpoint.readback)
-        return None if read is None or isinstance(read, str) else round(read * MILLI)
+        if read is None or isinstance(read, str):
+            return None
+        read_ma = round(read * MILLI)
+        return read_ma if read_ma > profile.setpoint.pause_ma else min(read_ma, 0)
     power = profile.power_setpoint
     if power is None:
         return None
