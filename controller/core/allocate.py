@@ -60,8 +60,8 @@ def allocate(budget: Ints, demand: Demand, topology: Topology) -> Allocation:
     cost = np.where(on_one[:, None], demand.single_cost, demand.cost)
     amps = np.where(admitted, demand.floor_ma, 0)
     for tier in np.unique(demand.tier[admitted]).tolist():
-        amps, binding = _fill(budget, amps, admitted & (demand.tier == tier), cost, demand, binding, topology)
-    amps = _whole_steps(budget, amps, admitted, cost, demand, topology)
+        amps = _fill(budget, amps, admitted & (demand.tier == tier), cost, demand, topology)
+    amps, binding = _whole_steps(budget, amps, admitted, cost, demand, binding, topology)
     return Allocation(amps, binding, admitted, fits, on_one, cost)
 
 
@@ -111,11 +111,9 @@ def _first_short(rows: list[tuple[int, int]], free: list[int], amps: int) -> int
     return NOBODY
 
 
-def _fill(
-    budget: Ints, amps: Ints, active: Bools, cost: Ints, demand: Demand, binding: Ints, topology: Topology
-) -> tuple[Ints, Ints]:
+def _fill(budget: Ints, amps: Ints, active: Bools, cost: Ints, demand: Demand, topology: Topology) -> Ints:
     """Raise all active assets together by their weights; freeze at ceilings and on full rows; repeat."""
-    amps, binding, active = amps.copy(), binding.copy(), active.copy()
+    amps, active = amps.copy(), active.copy()
     weight = np.maximum(demand.weight, 1)
     limited = budget < NO_LIMIT
     while active.any():
@@ -131,24 +129,16 @@ def _fill(
             continue
         amps[active] += weight[active] * level
         shut = pulled & (slack - pull * level < pull)
-        stopped = active & (topology.ancestry.T @ shut.astype(np.int64) * (cost > 0) > 0).any(axis=1)
-        for i in np.flatnonzero(stopped).tolist():
-            binding[i] = _binding_row(i, shut, cost, topology)
-        active &= ~stopped
-    return amps, binding
+        active &= ~(topology.ancestry.T @ shut.astype(np.int64) * (cost > 0) > 0).any(axis=1)
+    return amps
 
 
-def _binding_row(i: int, shut: Bools, cost: Ints, topology: Topology) -> int:
-    """The lowest full row of an asset (its own circuit first)."""
-    for c in topology.chain[i]:
-        for r in range(ROWS_PER_CIRCUIT):
-            if shut[c, r] and cost[i, r]:
-                return c * ROWS_PER_CIRCUIT + r
-    return NOBODY
-
-
-def _whole_steps(budget: Ints, amps: Ints, admitted: Bools, cost: Ints, demand: Demand, topology: Topology) -> Ints:
-    """Round towards 0 to each device's step, then hand what is left out step by step in admission order."""
+def _whole_steps(
+    budget: Ints, amps: Ints, admitted: Bools, cost: Ints, demand: Demand, binding: Ints, topology: Topology
+) -> tuple[Ints, Ints]:
+    """Round towards 0 to each device's step, then hand what is left out step by step in admission order. The row that
+    refuses an asset its next step is the one that binds it: what is free only shrinks, so it still refuses at the end.
+    """
     step = topology.step_ma
     floored = np.where(admitted, np.maximum(amps // step * step, demand.floor_ma), 0)
     floored = np.minimum(floored, amps)
@@ -157,14 +147,18 @@ def _whole_steps(budget: Ints, amps: Ints, admitted: Bools, cost: Ints, demand: 
     out, steps, costs, ceiling = floored.tolist(), step.tolist(), cost.tolist(), demand.ceiling_ma.tolist()
     hungry = [i for i in demand.order if admitted[i] and gap[i] >= steps[i]]
     rows = {i: flat_rows(i, costs[i], left, topology) for i in hungry}
+    stopped = binding.tolist()
     while hungry:
         still = []
         for i in hungry:
-            if out[i] + steps[i] > ceiling[i] or any(left[r] < k * steps[i] for r, k in rows[i]):
+            if out[i] + steps[i] > ceiling[i]:
+                continue
+            stopped[i] = _first_short(rows[i], left, steps[i])
+            if stopped[i] != NOBODY:
                 continue
             out[i] += steps[i]
             for r, k in rows[i]:
                 left[r] -= k * steps[i]
             still.append(i)
         hungry = still
-    return np.array(out, dtype=np.int64)
+    return np.array(out, dtype=np.int64), np.array(stopped, dtype=np.int64)

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 
 from controller.core.records import GUARD_SLOTS, GuardMemory
-from interfaces.domain.image import FailsafeProof, Image
+from interfaces.domain.image import FailsafeProof, Image, Pilot
 from interfaces.domain.topology import ROWS_PER_CIRCUIT, Topology
 from interfaces.domain.units import MISSING, Ints
 
@@ -47,11 +47,13 @@ def guard(
     history = _history(memory, setpoint_ma, int(now_s // slot_s))
     starts_s = (int(now_s // slot_s) - np.arange(GUARD_SLOTS)) * slot_s
     alive = starts_s[:, None] + topology.release_s[None, :] > now_s
-    believed = np.maximum(setpoint_ma, np.where(alive, history, 0).max(axis=0)).tolist()
+    believed = np.maximum(setpoint_ma, np.where(alive, history, 0).max(axis=0))
+    empty = topology.is_evse & (image.pilot == int(Pilot.A)) & (image.offered_ma == 0)
+    believed = np.where(empty & (setpoint_ma == 0), topology.idle_ma, believed)
     told, before, readings = setpoint_ma.tolist(), memory.told_ma.tolist(), image.asset_ma.tolist()
+    most = np.maximum(believed, 0).tolist()
     draws = [
-        _unreachable(i, max(believed[i], 0), image, topology) if lost[i] else _seen(max(believed[i], 0), readings[i])
-        for i in range(topology.n)
+        _unreachable(i, most[i], image, topology) if lost[i] else _seen(most[i], readings[i]) for i in range(topology.n)
     ]
     bad = []
     costs, limits = cost.tolist(), budget.tolist()

@@ -20,7 +20,8 @@ PENDING: Final[int] = 4
 class Sessions:
     """Plug-in to plug-out, per asset. ``energy_mws`` (mW s) is integrated from measured power; ``start_s`` last start
     of charging; ``served_s`` last scan with an offer of at least the minimum; ``low_s`` since when it draws below 1 A
-    although offered; ``ever_drew`` it charged in this session, ``restarted`` it was paused since.
+    although offered; ``ever_drew`` it charged in this session, ``restarted`` it was paused while it
+    drew and has not drawn since.
     """
 
     plugged: Bools

@@ -60,6 +60,6 @@ def advance_sessions(
         energy_mws=energy,
         reading_s=np.maximum(state.reading_s, image.asset_sample_s),
         ever_drew=plugged & ~began & (state.ever_drew | (drawn >= SATISFIED_MA)),
-        restarted=plugged & ~began & (state.restarted | (state.ever_drew & ~offered)),
+        restarted=plugged & ~began & np.where(drawn >= SATISFIED_MA, ~offered, state.restarted),
     )
     return nxt, began
