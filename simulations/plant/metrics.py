@@ -20,7 +20,8 @@ EPS_A: Final[float] = 1e-6
 class Overloads:
     """Row-seconds above rated x derating over a run (a row is one phase of one circuit).
 
-    ``worst_excess_a``: highest current above it. ``longest_s``: longest unbroken overload of one row.
+    ``worst_excess_a``: highest current above it. ``longest_s``: longest unbroken overload of one row,
+    ``longest_outside_s``: of those row-seconds alone that a step from outside explains.
     ``worst_self_made_a``: highest excess of a self-made row-second. ``peak_15min_w``: highest quarter-hour import.
     """
 
@@ -30,6 +31,7 @@ class Overloads:
     worst_excess_a: float
     worst_self_made_a: float
     longest_s: float
+    longest_outside_s: float
     peak_15min_w: float
 
 
@@ -46,8 +48,10 @@ class Judge:
         self._ring: Floats = np.zeros((2, 2 * self._size, topology.c, 3))
         self._count = 0
         self._since: Floats = np.zeros((topology.c, 3))
+        self._since_outside: Floats = np.zeros((topology.c, 3))
         self.over: Bools = np.zeros((topology.c, 3), dtype=np.bool_)
         self._overload_s = self._self_made_s = self._relearn_s = self._longest_s = 0.0
+        self._longest_outside_s = 0.0
         self._worst_a = self._worst_self_a = 0.0
         self._quarter = -1
         self._quarter_ws = self._peak_w = 0.0
@@ -58,7 +62,7 @@ class Judge:
         self._push(background_a, explained)
         self.over = row_a > self._limit_a
         if not self.over.any():
-            self._since[:] = 0.0
+            self._since[:] = self._since_outside[:] = 0.0
             return
         self._since = np.where(self.over, self._since + dt_s, 0.0)
         self._longest_s = max(self._longest_s, float(self._since.max()))
@@ -66,6 +70,8 @@ class Judge:
         start = first % self._size
         highest = self._ring[:, start : start + self._span].max(axis=1)
         plain = self.over & (background_a <= highest[0] + EPS_A)
+        self._since_outside = np.where(self.over & ~plain, self._since_outside + dt_s, 0.0)
+        self._longest_outside_s = max(self._longest_outside_s, float(self._since_outside.max()))
         own = plain & (explained <= highest[1] + EPS_A)
         excess = row_a - self._limit_a + EPS_A
         self._worst_a = max(self._worst_a, float(excess[self.over].max()))
@@ -99,5 +105,6 @@ class Judge:
             worst_excess_a=self._worst_a,
             worst_self_made_a=self._worst_self_a,
             longest_s=self._longest_s,
+            longest_outside_s=self._longest_outside_s,
             peak_15min_w=self._peak_w,
         )

@@ -40,13 +40,15 @@ _LOAD_CYCLE_S: Final[float] = 3600.0
 class Environment:
     """What surrounds the flexible assets. ``start_epoch_s`` is UTC, ``start_day_s`` local seconds since midnight.
 
-    ``true_phases``: where an asset's conductors really sit when that differs from the site file.
+    ``true_phases``: where an asset's conductors really sit when that differs from the site file. ``unmanaged``: assets
+    nobody commands; they follow their own limits and count as background.
     """
 
     loads: tuple[BuildingLoad, ...] = ()
     sky: Sky = field(default_factory=Sky)
     batteries: tuple[BatterySpec, ...] = ()
     true_phases: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    unmanaged: frozenset[str] = frozenset()
     start_epoch_s: float = 0.0
     start_day_s: float = 0.0
     pilot_hold_s: float = PILOT_HOLD_S
@@ -65,7 +67,7 @@ class Plant:
     """A site behind a topology. After ``step`` the public arrays describe the instant ``now_s``.
 
     ``draw_a`` (N, 3): true currents per grid phase; ``seen_a`` (N, 3): the same as the site file maps conductors.
-    ``row_a``, ``background_a`` (C, 3): true circuit currents, and the part no controller commands (building and sun).
+    ``row_a``, ``background_a`` (C, 3): true circuit currents, and what nobody commands (building, sun, unmanaged).
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Plant:
         self.power_w: Floats = np.zeros(n)
         self.energy_wh: Floats = np.zeros(n)
         self.row_a: Floats = np.zeros((c, 3))
+        self._building_a: Floats = np.zeros((c, 3))
         self.background_a: Floats = np.zeros((c, 3))
         self._prepare(step_s)
 
@@ -118,6 +121,11 @@ class Plant:
         self._no_lights: Bools = np.ones(n, dtype=np.bool_)
         pv = self.inverters.columns
         self.supplies.applied_a[pv] = self.supplies.setpoint_a[pv] = -self.inverters.nameplate_a
+        free = np.array([a.id in self.environment.unmanaged for a in topology.assets], dtype=np.bool_)
+        self._outside = np.flatnonzero(free | (np.asarray(topology.kind) == int(AssetKind.PV)))
+        alone = free & self._is_evse
+        self.supplies.applied_a[alone] = self.supplies.setpoint_a[alone] = self.supplies.rated_a[alone]
+        self.supplies.timeout_s[free] = np.inf
         depth = round(SKEW_MOST_S / step_s) + 1
         self.history_rows: Floats = np.zeros((depth, topology.c, 3))
         self.history_seen: Floats = np.zeros((depth, n, 3))
@@ -183,20 +191,28 @@ class Plant:
             conductor_a[mine] = np.where(self._wires[mine] & assets_on[mine, None], amps[:, None], 0.0)
 
     def _settle(self, dt_s: float, now_s: float, circuits_on: Bools | None) -> None:
-        own_a = self.building.amps(dt_s, now_s, self.day_s) + self.added_a
+        self._building_a = self.building.amps(dt_s, now_s, self.day_s)
+        self._sum_up(circuits_on)
+        self.history_at = (self.history_at + 1) % len(self.history_rows)
+        self.history_rows[self.history_at] = self.row_a
+        self.history_seen[self.history_at] = self.seen_a
+
+    def settle(self) -> None:
+        """Bring the currents up to date with ``added_a`` without letting time pass."""
+        self._sum_up(self._lit()[0])
+
+    def _sum_up(self, circuits_on: Bools | None) -> None:
+        own_a = self._building_a + self.added_a
         if circuits_on is not None:
             own_a = np.where(circuits_on[:, None], own_a, 0.0)
         flexible, building = self.grid.rows(self.draw_a, own_a)
         self.row_a = flexible + building
-        pv = self.inverters.columns
+        outside = self._outside
         self.background_a = building
-        if len(pv):
-            self.background_a = building + self.topology.ancestry_f[:, pv] @ self.draw_a[pv]
+        if len(outside):
+            self.background_a = building + self.topology.ancestry_f[:, outside] @ self.draw_a[outside]
         self.volts_v = self.grid.settle(self.row_a)
         self.power_w = (self.draw_a * self.volts_v).sum(axis=1)
-        self.history_at = (self.history_at + 1) % len(self.history_rows)
-        self.history_rows[self.history_at] = self.row_a
-        self.history_seen[self.history_at] = self.seen_a
 
     def _account(self, dt_s: float) -> None:
         energy_wh = self.power_w * (dt_s / SECONDS_PER_HOUR)
@@ -233,6 +249,18 @@ class Plant:
         """IEC 61851 state per asset (N,), ``Pilot`` codes; UNKNOWN for what is no EVSE."""
         state = self.supplies.pilot_state(self.cars.plugged, self.cars.ready)
         return np.where(self._is_evse, state, -1)
+
+    @property
+    def conductor_a(self) -> Floats:
+        """True current on each conductor of each asset (N, 3) A, as its own meter sees it."""
+        return self._padded[:, :3]
+
+    @property
+    def in_force_a(self) -> Floats:
+        """The limit every device holds itself to, with or without a car (N,) A: setpoint or failsafe."""
+        supplies = self.supplies
+        limit = np.where(supplies.in_failsafe(self.now_s), supplies.failsafe_a, supplies.applied_a)
+        return np.minimum(limit, supplies.rated_a)
 
     @property
     def offered_a(self) -> Floats:
