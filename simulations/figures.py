@@ -1,0 +1,54 @@
+"""The figures of one strategy's run, from the plant's books and its judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from interfaces.domain.units import MILLI
+from simulations.plant.sessions import SessionRecord
+
+
+class Figures(TypedDict):
+    """Energies in kWh, overloads in row-seconds above rated x derating as the plant measures them (a row is one phase of
+    one circuit). ``energy_possible_kwh``: see ``ideal``. ``cost_eur``: what charging adds to the bill of the grid
+    connection; None without prices. ``longest_outside_overload_s``: longest unbroken overload of a row that was not of
+    our own making. ``protection_max``: highest accumulator of the plant's own fuse models, share of tripping;
+    ``protection_believed_max``: of the controller's. ``switches``: charging interruptions. ``queued_s``: car-seconds
+    without an offer although energy was wanted. ``fairness``: Jain's index of delivered / wanted.
+    """
+
+    sessions: int
+    energy_wanted_kwh: float
+    energy_possible_kwh: float
+    energy_delivered_kwh: float
+    cost_eur: float | None
+    self_made_overload_s: float
+    overload_s: float
+    relearn_overload_s: float
+    worst_excess_a: float
+    longest_outside_overload_s: float
+    protection_max: float
+    protection_believed_max: float
+    trips: int
+    peak_15min_w: float
+    switches: int
+    queued_s: float
+    fairness: float
+
+
+def fairness(records: Sequence[SessionRecord]) -> float:
+    """Jain's index of delivered / wanted: 1 when all got the same share, 1/n when one got everything."""
+    shares = [min(r.delivered_wh / r.wanted_wh, 1.0) for r in records if r.wanted_wh > 0.0]
+    squares = sum(x * x for x in shares)
+    return sum(shares) ** 2 / (len(shares) * squares) if squares > 0.0 else 1.0
+
+
+def delivered_kwh(records: Sequence[SessionRecord]) -> float:
+    """Energy that reached the cars; the last step's overshoot above the wish does not count."""
+    return sum(min(r.delivered_wh, r.wanted_wh) for r in records) / MILLI
+
+
+def wanted_kwh(records: Sequence[SessionRecord]) -> float:
+    """Energy the cars came for."""
+    return sum(r.wanted_wh for r in records) / MILLI
