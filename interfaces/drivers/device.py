@@ -165,9 +165,10 @@ class Device:
         self.reading = replace(self.reading, roles=roles)
 
     def lost(self, problem: str) -> None:
-        """The connection is gone."""
+        """The connection is gone: values keep the time they were sampled at, none is good any more."""
         if self.reading.connected or self.reading.problem != problem:
-            self.reading = replace(self.reading, connected=False, problem=problem)
+            roles = {role: _worse(sample, problem) for role, sample in self.reading.roles.items()}
+            self.reading = replace(self.reading, connected=False, problem=problem, roles=roles)
 
     def _due_block(self, poll: PlannedPoll, block: Block, fastest_s: float) -> DueBlock:
         held = {register.name for register in block.registers}

@@ -57,7 +57,7 @@ ROLE_UNITS: Final[Mapping[str, str]] = {
 """Canonical roles and the one unit each is delivered in. Consumption is positive; ``power_w`` of an inverter that
 feeds in, or of a battery that discharges, is negative. ``phases``: 1 or 3 in use; ``relay``: contactor, 0 open."""
 
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import ConfigDict
 
-_STRICT = ConfigDict(extra="forbid")
+_STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ everything else is replaced. Aliases are never inherited.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -45,8 +46,17 @@ class ProfileProblems:
     problems: tuple[str, ...]
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """Refuses a mapping that says the same key twice: the second would silently win."""
+class _ProfileYaml(yaml.SafeLoader):
+    """YAML as people mean it.
+
+    Only ``true`` and ``false`` are truth values (a register may say ``on: station``), and a mapping that says the same
+    key twice is refused: the second would silently win.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  a class's own copy, as the library wants it
+        first: [rule for rule in rules if rule[0] != "tag:yaml.org,2002:bool"]
+        for first, rules in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
@@ -54,6 +64,9 @@ class _UniqueKeys(yaml.SafeLoader):
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
+
+
+_ProfileYaml.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
 
 
 def parse_profile(text: str, where: str) -> Profile | ProfileProblems:
@@ -87,11 +100,31 @@ def find_profile(name: str) -> Profile | None:
 def profile_json_schema() -> dict[str, Any]:
     """JSON Schema of a profile file, for editors (``extends`` makes every other key optional)."""
     schema = _adapter.json_schema()
+    _allow_single_values(schema)
     schema["properties"]["extends"] = {"type": "string", "description": "id of a shipped profile to build on"}
     schema["if"] = {"required": ["extends"]}
     schema["then"] = {"required": ["schema", "id"]}
     schema["else"] = {"required": schema.pop("required")}
     return schema
+
+
+def _allow_single_values(node: Any) -> None:
+    """Say in the schema what ``_normal`` accepts: one value where a list of values may stand."""
+    if isinstance(node, list):
+        for item in node:
+            _allow_single_values(item)
+    if isinstance(node, dict):
+        for key, value in node.items():
+            _allow_single_values(value)
+            if key == "properties":
+                for name in _SCALAR_LISTS & value.keys():
+                    value[name] = _or_its_item(value[name])
+
+
+def _or_its_item(schema: dict[str, Any]) -> dict[str, Any]:
+    choices = schema.get("anyOf", [schema])
+    single = [choice["items"] for choice in choices if "items" in choice]
+    return {**{key: schema[key] for key in ("title", "default") if key in schema}, "anyOf": [*choices, *single]}
 
 
 class BrokenProfileError(Exception):
@@ -103,7 +136,7 @@ class _BadDocumentError(Exception):
 
 
 def _document(text: str) -> dict[str, Any]:
-    document = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506  a SafeLoader
+    document = yaml.load(text, Loader=_ProfileYaml)  # noqa: S506  a SafeLoader
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         raise _BadDocumentError("a profile is a mapping of names to values")
     return document

@@ -102,9 +102,9 @@ def target_of(device: Device, wanted: int) -> int:
 
 
 def is_unapplied(device: Device, book: WriteBook) -> bool:
-    """A read-back newer than the last write says that the device holds (or has in force) something else."""
+    """A read-back after the last write says that the device holds (or has in force) something else."""
     status, written = device.reading.setpoint, book.written.get("setpoint")
-    if written is None or status.readback_milli is None or status.readback_at_s <= book.written_s["setpoint"]:
+    if written is None or status.readback_milli is None or status.readback_at_s < book.written_s["setpoint"]:
         return False
     tolerance = readback_tolerance_milli(device.profile, device.values)
     return not is_applied(device.profile, written, status.readback_milli, tolerance)
