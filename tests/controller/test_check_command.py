@@ -1,0 +1,104 @@
+"""`stroomwacht controller check`: exit codes, the report, figures, the schema."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from interfaces.cli import main
+from interfaces.domain.site_schema import site_schema
+from interfaces.drivers.site_reader import EXAMPLES, example_text
+
+
+@pytest.fixture
+def garage(tmp_path):
+    path = tmp_path / "site.yaml"
+    path.write_text(example_text("garage"), "utf-8")
+    return path
+
+
+@pytest.fixture
+def broken(tmp_path):
+    path = tmp_path / "broken.yaml"
+    text = example_text("garage").replace("rated_a: [60, 60, 60]", "rated_a: [70, 60, 60]")
+    path.write_text(text.replace("margin_a", "margn_a"), "utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_pass(name, tmp_path, capsys):
+    path = tmp_path / "site.yaml"
+    path.write_text(example_text(name), "utf-8")
+    assert main(["controller", "check", str(path)]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert "is fit to run" in said.out.splitlines()[0]
+
+
+def test_standing_warnings_are_said_every_time(garage, capsys):
+    assert main(["controller", "check", str(garage)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith(f"{garage}:57 chargers[1].accept_unverified_failsafe: warning: 'place-1' cannot prove")
+
+
+def test_a_refused_file_is_exit_2_with_the_report_on_stderr(broken, capsys):
+    assert main(["controller", "check", str(broken)]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    lines = said.err.splitlines()
+    assert lines[0].startswith(f"{broken}:18 circuits[0].rated_a: circuit 'gcp' is rated 70 A")
+    assert lines[1].startswith(f"{broken}:19 circuits[0].margn_a: unknown key 'margn_a': did you mean 'margin_a'?")
+    assert lines[2:] == [f"{broken} is refused: 2 problem(s)"]
+
+
+def test_figures_of_a_good_file(garage, capsys):
+    assert main(["controller", "check", str(garage), "--json"]) == 0
+    said = capsys.readouterr()
+    figures = json.loads(said.out)
+    assert said.err == ""
+    assert figures["ok"] is True
+    assert (figures["site"], figures["circuits"], figures["evses"], figures["problems"]) == ("garage-norella", 2, 2, [])
+    assert [warning["line"] for warning in figures["warnings"]] == [57]
+
+
+def test_figures_of_a_refused_file(broken, capsys):
+    assert main(["controller", "check", "--json", str(broken)]) == 2
+    said = capsys.readouterr()
+    figures = json.loads(said.out)
+    assert figures["ok"] is False
+    assert [(problem["line"], problem["path"]) for problem in figures["problems"]] == [
+        (18, "circuits[0].rated_a"),
+        (19, "circuits[0].margn_a"),
+    ]
+    assert len(said.err.splitlines()) == 3
+
+
+def test_the_schema(capsys):
+    assert main(["controller", "check", "--schema"]) == 0
+    assert json.loads(capsys.readouterr().out) == site_schema()
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ([], "name a site file, or --schema"),
+        (["a.yaml", "--schema"], "--schema stands alone"),
+        (["/nowhere/site.yaml"], "cannot be read: No such file"),
+        (["--fix"], "unrecognized arguments: --fix"),
+    ],
+)
+def test_mistakes_are_one_sentence(words, sentence, capsys):
+    assert main(["controller", "check", *words]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert sentence in said.err
+    assert len(said.err.splitlines()) == 1
+
+
+def test_a_large_file_is_refused_unread(tmp_path, capsys):
+    path = tmp_path / "large.yaml"
+    path.write_bytes(b"#" * 1_000_001)
+    assert main(["controller", "check", str(path)]) == 2
+    assert capsys.readouterr().err == f"{path} is larger than 1 MB and was not read\n"
