@@ -9,7 +9,7 @@ import numpy as np
 
 from controller.core.background import advance_background, fresh_samples, row_weights
 from controller.core.learning import advance_learning
-from controller.core.ledger import advance_ledger
+from controller.core.ledger import adopted_offer, advance_ledger, first_answers
 from controller.core.lending import advance_lending, somebody_waits
 from controller.core.obedience import advance_obedience
 from controller.core.params import BOOT_LOST_S, NO_LIMIT, Params
@@ -31,6 +31,8 @@ def advance(image: Image, state: ControllerState, params: Params, now_s: float) 
     topology = params.topology
     dt_s = min(max(now_s - state.previous_s, 0.0), LONGEST_STEP_S)
     fresh = image.asset_sample_s > state.sessions.reading_s
+    first = first_answers(state.ledger, image)
+    told = np.where(first, adopted_offer(image, topology), state.guard.told_ma)
     offer = state.ledger.offer_ma
     sessions, began = advance_sessions(state.sessions, image, offer, topology, now_s, dt_s)
     switching = advance_switching(state.switching, image, topology, state.ledger, began, now_s)
@@ -77,6 +79,7 @@ def advance(image: Image, state: ControllerState, params: Params, now_s: float) 
         obedience=advance_obedience(state.obedience, image, topology, ledger, began=began, now_s=now_s),
         protection=advance_protection(state.protection, image, topology, now_s, dt_s),
         switching=switching,
+        guard=replace(state.guard, told_ma=told),
     )
 
 

@@ -29,8 +29,9 @@ def advance_ledger(
     state: Ledger, image: Image, topology: Topology, now_s: float, began: Bools, plugged: Bools
 ) -> Ledger:
     """Next ledger before this scan's commands: read-backs confirm, releases expire, losses are counted."""
-    first = ~state.heard & (image.reply_s > NEVER_S) & (image.readback_s > NEVER_S)
+    first = first_answers(state, image)
     lost_s = _lost(state.lost_s, image, topology, now_s)
+    offer = np.where(first, adopted_offer(image, topology), state.offer_ma)
     pending, cut, release = _boot_known(state, image, topology, now_s, first)
     pending, cut, release = _rebooted(state, image, topology, now_s, pending, cut, release)
     confirmed = (image.readback_s[:, None] > cut) & (image.offered_ma[:, None] < np.maximum(pending, 1))
@@ -45,15 +46,28 @@ def advance_ledger(
     creep = np.where(began | ~plugged, 0, state.creep_permille)
     nxt = replace(
         state,
+        offer_ma=offer,
         pending_ma=pending,
         cut_s=cut,
         release_s=release,
         lost_s=lost_s,
         heard=state.heard | first,
         reboots=np.where(image.reboots == MISSING, state.reboots, image.reboots),
-        creep_permille=_creep(creep, image, np.maximum(state.offer_ma, pending.max(axis=1))),
+        creep_permille=_creep(creep, image, np.maximum(offer, pending.max(axis=1))),
     )
     return replace(nxt, exposure_ma=exposure(nxt, image, topology, now_s))
+
+
+def first_answers(state: Ledger, image: Image) -> Bools:
+    """(N,) devices that answer for the first time since our start."""
+    first: Bools = ~state.heard & (image.reply_s > NEVER_S) & (image.readback_s > NEVER_S)
+    return first
+
+
+def adopted_offer(image: Image, topology: Topology) -> Ints:
+    """(N,) the limit a charger has in force when we first hear it: our own start interrupts no session."""
+    shown = np.where(image.offered_ma == MISSING, 0, np.clip(image.offered_ma, 0, topology.max_ma))
+    return np.where(topology.is_evse, shown, 0)
 
 
 def exposure(state: Ledger, image: Image, topology: Topology, now_s: float) -> Ints:
@@ -100,16 +114,16 @@ def _unreachable(state: Ledger, image: Image, topology: Topology, now_s: float, 
 def _boot_known(
     state: Ledger, image: Image, topology: Topology, now_s: float, first: Bools
 ) -> tuple[Ints, Floats, Floats]:
-    """At the first answer after our start: the limit read back and the measured current replace nameplate; an offer
-    from the retain memory stays until it is revoked like any other.
+    """At the first answer after our start what it draws replaces nameplate; a higher offer from the retain memory stays
+    until it has run out like any other.
     """
     pending, cut, release = state.pending_ma.copy(), state.cut_s.copy(), state.release_s.copy()
     if not first.any():
         return pending, cut, release
-    shown = np.where(image.offered_ma == MISSING, topology.max_ma, np.maximum(image.offered_ma, 0))
     drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
     nameplate = pending[:, 0] >= topology.max_ma
-    known = np.maximum(np.maximum(shown, drawn), np.where(nameplate, 0, pending[:, 0]))
+    blind = np.where(image.offered_ma == MISSING, topology.max_ma, 0)
+    known = np.maximum(np.maximum(blind, drawn), np.where(nameplate, 0, pending[:, 0]))
     pending[:, 0] = np.where(first, known, pending[:, 0])
     cut[:, 0] = np.where(first, now_s, cut[:, 0])
     release[:, 0] = np.where(first, np.inf, release[:, 0])

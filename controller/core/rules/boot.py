@@ -1,4 +1,4 @@
-"""Failsafe until the first complete image."""
+"""Failsafe until the first complete image, and while an error is being sat out."""
 
 from __future__ import annotations
 
@@ -12,8 +12,12 @@ from interfaces.domain.reasons import Reason
 
 
 def boot(image: Image, state: ControllerState, params: Params, now_s: float) -> Cap:
-    """Nothing is offered before every input was seen or declared lost, nor while an error is being sat out."""
-    if state.complete and not state.error_scans:
-        return Cap(Reason.BOOT)
+    """Nothing is offered before every input was seen or declared lost; after an error nothing above the failsafe."""
     none = np.zeros(params.topology.n, dtype=np.int64)
-    return Cap(Reason.FAILSAFE if state.error_scans else Reason.BOOT, high_ma=none, low_ma=none)
+    if not state.complete:
+        return Cap(Reason.BOOT, high_ma=none, low_ma=none)
+    if not state.error_scans:
+        return Cap(Reason.BOOT)
+    last = np.maximum(state.ledger.offer_ma, 0)
+    safe = np.where(params.topology.is_evse, np.minimum(last, params.topology.failsafe_ma), 0)
+    return Cap(Reason.FAILSAFE, high_ma=safe, low_ma=none)
