@@ -5,7 +5,7 @@ Each check takes the draft and adds what is wrong to it: what, where, and what t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from interfaces.domain.device_facts import DeviceFacts
@@ -42,29 +42,23 @@ def check_structure(draft: Draft) -> None:
         check(draft)
 
 
-def _repeated(draft: Draft, what: str, entries: Iterator[tuple[Path, str]]) -> None:
-    first: dict[str, Path] = {}
+def _repeated(draft: Draft, what: str, entries: Iterable[tuple[Path, str]], taken: dict[str, Path]) -> None:
     for path, name in entries:
-        if name in first:
-            line = draft.document.line_of((*first[name], "id"))
+        if name in taken:
+            line = draft.document.line_of((*taken[name], "id"))
             draft.say((*path, "id"), f"the {what} id '{name}' is already used in line {line}: give it another one")
         else:
-            first[name] = path
-
-
-def _asset_ids(draft: Draft) -> Iterator[tuple[Path, str]]:
-    for section, path, entry in draft.devices():
-        if isinstance(entry, ChargerEntry):
-            yield from (((*path, "evses", k), evse.id) for k, evse in enumerate(entry.evses))
-        elif section != "meters":
-            yield path, entry.id
+            taken[name] = path
 
 
 def _ids(draft: Draft) -> None:
-    _repeated(draft, "circuit", ((path, circuit.id) for path, circuit in draft.circuits()))
-    _repeated(draft, "device", ((path, entry.id) for _, path, entry in draft.devices()))
-    evses = ((path, name) for path, name in _asset_ids(draft))
-    _repeated(draft, "EVSE", evses)
+    """Circuits have names of their own; devices too; an EVSE may be called like its station, like nothing else."""
+    _repeated(draft, "circuit", ((path, circuit.id) for path, circuit in draft.circuits()), {})
+    _repeated(draft, "device", ((path, entry.id) for _, path, entry in draft.devices()), {})
+    stations = [(path, entry) for _, path, entry in draft.devices() if isinstance(entry, ChargerEntry)]
+    others = {entry.id: path for _, path, entry in draft.devices() if not isinstance(entry, ChargerEntry)}
+    evses = (((*path, "evses", k), evse.id) for path, charger in stations for k, evse in enumerate(charger.evses))
+    _repeated(draft, "EVSE", evses, others)
 
 
 def _tree(draft: Draft) -> None:

@@ -52,10 +52,20 @@ CASES = {
         "already used in line 23",
     ),
     "meter and charger of one id": (
-        garage(("  - id: m-main", "  - id: place-2"), ("meter: m-main", "meter: place-2")),
+        garage(
+            ("  - id: m-main", "  - id: place-2"),
+            ("meter: m-main", "meter: place-2"),
+            ("- id: place-2\n        max", "- id: place-2a\n        max"),
+        ),
         "id: place-2\n    name",
         "chargers[0].id",
         "give it another one",
+    ),
+    "an EVSE called like a meter": (
+        garage(("- {id: place-1,", "- {id: m-main,")),
+        "{id: m-main,",
+        "chargers[1].evses[0].id",
+        "EVSE id 'm-main' is already used in line 30",
     ),
     "EVSE id twice": (
         garage(("- {id: place-1,", "- {id: place-2,")),
