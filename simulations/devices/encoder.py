@@ -47,7 +47,7 @@ SAME_NAME_ROLES: Final[Mapping[str, str]] = {
 
 _STAND_INS: Final[Mapping[PilotName, tuple[PilotName, ...]]] = {
     "A": (), "B1": ("B2",), "B2": ("B1",), "C1": ("C2",), "C2": ("C1", "D2"), "D1": ("C1",), "D2": ("C2",),
-    "E": ("F",), "F": ("E",),
+    "E": ("F", "B1"), "F": ("E", "B1"),
 }  # fmt: skip
 """What a charger reports that cannot tell a state from its neighbour."""
 

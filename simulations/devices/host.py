@@ -33,7 +33,8 @@ class SiteHost:
     """Serves a site on 127.0.0.1 while the plant runs in real time. Use as an asynchronous context manager.
 
     ``addresses``: every address of the file -> where it is served. ``site_here``: the file with those put in.
-    ``writes``: setpoints as they arrived: monotonic time, asset id, A per conductor.
+    ``writes``: setpoints as they arrived (monotonic time, asset id, A per conductor). ``real_time`` False: time stands
+    still but for ``advance``.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class SiteHost:
         seed: int,
         environment: Environment | None = None,
         arrivals: Sequence[Arrival] = (),
+        real_time: bool = True,
     ) -> None:
         self.site = site
         self.profiles = profiles_of(site)
@@ -56,6 +58,7 @@ class SiteHost:
         self._servers: dict[Line, dict[int, ModbusServer]] = {}
         self._build()
         self._counters = Counters(self.plant)
+        self._real_time = real_time
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _build(self) -> None:
@@ -88,7 +91,8 @@ class SiteHost:
         ports = {line: servers[0].port for line, servers in self._servers.items()}
         self.addresses = mapping_of(self.site, self.profiles, ports)
         self.site_here = mapped_site(self.site, ports)
-        self._start_task(self._run())
+        if self._real_time:
+            self._start_task(self._run())
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -27,6 +27,7 @@ OnSetpoint = Callable[[str, float], None]
 """Told asset id and setpoint (A per conductor, signed) whenever one arrives on the wire."""
 
 _CLOSED_STATES: Final = frozenset({"C2", "D2"})
+_BROKEN_STATES: Final = frozenset({"E", "F"})
 _LINES: Final = ("l1", "l2", "l3")
 
 
@@ -172,7 +173,9 @@ class ChargerPoint:
             values[f"current_{line}_a"], values[f"voltage_{line}_v"] = current_a, volt_v
             values[f"power_{line}_w"] = watts
         values["power_w"], values["energy_wh"] = power_w, moment.energy_wh[k]
+        values["error"] = float(pilot in _BROKEN_STATES)
         values["session_energy_wh"] = moment.session_wh[k]
+        values["soc_pct"] = moment.car_soc[k] * PER_CENT
         values["failsafe_current_a"] = moment.failsafe_a[k]
         values["failsafe_timeout_s"] = self._timeout_shown(moment)
         values["offered_a"] = self._offered(moment.in_force_a[k], moment.pilot_a[k])

@@ -12,7 +12,10 @@ from simulations.plant.site import Plant
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Lists by asset column or circuit line. Currents per conductor (assets) or phase (circuits), A; Wh, W, V."""
+    """Lists by asset column or circuit line. Currents per conductor (assets) or phase (circuits), A; Wh, W, V.
+
+    ``soc`` of batteries by column; ``car_soc``: of a car that came empty, for chargers that can ask it.
+    """
 
     now_s: float
     amps: list[list[float]]
@@ -25,6 +28,7 @@ class Moment:
     closed: list[bool]
     phases: list[int]
     soc: dict[int, float]
+    car_soc: list[float]
     failsafe_a: list[float]
     timeout_s: list[float]
     contact_s: list[float]
@@ -57,19 +61,20 @@ class Counters:
     def moment(self) -> Moment:
         """The plant's present."""
         plant = self._plant
-        supplies = plant.supplies
+        supplies, delivered = plant.supplies, plant.sessions.delivered_wh
         return Moment(
             now_s=plant.now_s,
             amps=plant.conductor_a.tolist(),
             volts=np.take_along_axis(plant.volts_v, self._phase_of, axis=1).tolist(),
             energy_wh=plant.energy_wh.tolist(),
-            session_wh=plant.sessions.delivered_wh.tolist(),
+            session_wh=delivered.tolist(),
             pilot=plant.pilot.tolist(),
             in_force_a=plant.in_force_a.tolist(),
             pilot_a=supplies.pilot_a.tolist(),
             closed=supplies.closed.tolist(),
             phases=plant.phases_now.tolist(),
             soc=dict(zip(plant.batteries.columns.tolist(), plant.batteries.soc.tolist(), strict=True)),
+            car_soc=(delivered / np.maximum(delivered + plant.cars.remaining_wh, 1.0)).tolist(),
             failsafe_a=supplies.failsafe_a.tolist(),
             timeout_s=supplies.timeout_s.tolist(),
             contact_s=supplies.contact_s.tolist(),
