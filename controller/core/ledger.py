@@ -34,6 +34,7 @@ def advance_ledger(
     offer = np.where(first, adopted_offer(image, topology), state.offer_ma)
     pending, cut, release = _boot_known(state, image, topology, now_s, first)
     pending, cut, release = _rebooted(state, image, topology, now_s, pending, cut, release)
+    pending, cut, release = _found_higher(state, image, topology, now_s, offer, lost_s, (pending, cut, release))
     confirmed = (image.readback_s[:, None] > cut) & (image.offered_ma[:, None] < np.maximum(pending, 1))
     confirmed &= (image.offered_ma != MISSING)[:, None]
     release = np.where(
@@ -114,14 +115,14 @@ def _unreachable(state: Ledger, image: Image, topology: Topology, now_s: float, 
 def _boot_known(
     state: Ledger, image: Image, topology: Topology, now_s: float, first: Bools
 ) -> tuple[Ints, Floats, Floats]:
-    """At the first answer after our start what it draws replaces nameplate; a higher offer from the retain memory stays
-    until it has run out like any other.
+    """At the first answer after our start what it draws replaces nameplate (which was cut at no time); a higher offer
+    from the retain memory stays until it has run out like any other.
     """
     pending, cut, release = state.pending_ma.copy(), state.cut_s.copy(), state.release_s.copy()
     if not first.any():
         return pending, cut, release
     drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
-    nameplate = pending[:, 0] >= topology.max_ma
+    nameplate = np.isneginf(cut[:, 0])
     blind = np.where(image.offered_ma == MISSING, topology.max_ma, 0)
     known = np.maximum(np.maximum(blind, drawn), np.where(nameplate, 0, pending[:, 0]))
     pending[:, 0] = np.where(first, known, pending[:, 0])
@@ -138,6 +139,27 @@ def _rebooted(
     if not again.any():
         return pending, cut, release
     return push_pending(pending, cut, release, again, topology.boot_ma, now_s)
+
+
+def _found_higher(
+    state: Ledger,
+    image: Image,
+    topology: Topology,
+    now_s: float,
+    offer_ma: Ints,
+    lost_s: Floats,
+    offers: tuple[Ints, Floats, Floats],
+) -> tuple[Ints, Floats, Floats]:
+    """More than we believed is revoked like an offer of ours: what a device shows above our offers, and the worst case
+    of one that answers again, until its limit was read.
+    """
+    believed = np.maximum(offer_ma, offers[0].max(axis=1))
+    returned = state.heard & np.isfinite(state.lost_s) & np.isposinf(lost_s)
+    found = np.where((image.readback_s > state.change_s) & np.isposinf(lost_s), image.offered_ma, 0)
+    if returned.any():
+        found = np.maximum(found, np.where(returned, _unreachable(state, image, topology, now_s, believed), 0))
+    above = found > believed
+    return push_pending(*offers, above, found, now_s) if above.any() else offers
 
 
 def push_pending(

@@ -42,7 +42,7 @@ from interfaces.domain.command import Commands, Report
 from interfaces.domain.image import Image
 from interfaces.domain.reasons import Reason
 from interfaces.domain.topology import POWER_ROW, AssetKind, Topology
-from interfaces.domain.units import MILLI, Bools, Ints
+from interfaces.domain.units import MILLI, PERMILLE, Bools, Ints
 
 
 def scan(
@@ -133,11 +133,15 @@ def _never_pause(image: Image, topology: Topology) -> Bools:
 
 
 def _left_for(env: Envelope, state: ControllerState, topology: Topology, cost: Ints, now_s: float) -> Ints:
-    """(C, 4) budget of the assets we can command: what unreachable and disobeying ones may draw is taken off."""
+    """(C, 4) budget of the offers we can make: what unreachable and disobeying assets may draw is taken off, and what
+    the others draw beyond their offers.
+    """
     fixed = ~np.isposinf(state.ledger.lost_s) | disobeying(state.obedience, now_s)
-    if not fixed.any():
+    creep = np.maximum(state.ledger.offer_ma, 0) * state.ledger.creep_permille // PERMILLE
+    spent = np.where(fixed, state.ledger.exposure_ma, creep)
+    if not spent.any():
         return env.budget
-    taken = row_sums(topology, cost * np.where(fixed, state.ledger.exposure_ma, 0)[:, None])
+    taken = row_sums(topology, cost * spent[:, None])
     return np.where(env.budget >= NO_LIMIT, NO_LIMIT, np.maximum(env.budget - taken, 0))
 
 

@@ -41,14 +41,15 @@ def advance_sessions(
     drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
     offered = offer_ma >= topology.min_ma
     fresh = image.asset_sample_s > state.reading_s
-    low = plugged & offered & (drawn < SATISFIED_MA)
+    known = ((image.asset_ma != MISSING) | (topology.wired == 0)).all(axis=1)
+    low = plugged & offered & known & (drawn < SATISFIED_MA)
     low_s = np.where(low, np.minimum(state.low_s, now_s), np.where(fresh | ~plugged | ~offered, np.inf, state.low_s))
     served = np.where(offered & plugged, now_s, np.where(began, NEVER_S, state.served_s))
     waited = now_s - np.maximum(served, np.where(began, now_s, state.plugged_s))
     satisfied = np.where(
         state.satisfied,
         plugged & ~began & (drawn < SATISFIED_MA) & ~(~offered & (waited >= SATISFIED_RETRY_S)),
-        plugged & ~began & (now_s - low_s >= SATISFIED_S),
+        plugged & ~began & low & fresh & (now_s - low_s >= SATISFIED_S),
     )
     nxt = Sessions(
         plugged=plugged,

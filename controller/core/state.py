@@ -179,16 +179,16 @@ def _no_sessions(n: int) -> Sessions:
 def _boot_ledger(topology: Topology, now_s: float, retained: Retained | None) -> Ledger:
     n = topology.n
     believed = topology.max_ma.copy()
+    cut = _times((n, PENDING))
     if retained is not None:
         for name, offer in zip(retained.assets, retained.offers_ma, strict=True):
             if name in topology.index:
                 believed[topology.index[name]] = offer
+                cut[topology.index[name], 0] = now_s
     pending = _ints((n, PENDING))
     pending[:, 0] = believed
     release = _times((n, PENDING))
     release[:, 0] = np.inf
-    cut = _times((n, PENDING))
-    cut[:, 0] = now_s
     return Ledger(
         offer_ma=_ints(n),
         pending_ma=pending,

@@ -1,0 +1,110 @@
+"""Plug-in to plug-out: who has a session, its energy, and whether the car wants its offer."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from controller.core.sessions import plugged_in
+from interfaces.domain.image import Pilot
+from interfaces.domain.reasons import Reason
+from interfaces.domain.units import MISSING
+from tests.controller.core.table import Table, blank_image, garage
+
+
+@pytest.mark.parametrize(
+    ("pilot", "before", "after"),
+    [
+        (Pilot.A, True, False),
+        (Pilot.B1, False, True),
+        (Pilot.B2, False, True),
+        (Pilot.C1, False, True),
+        (Pilot.C2, False, True),
+        (Pilot.D2, False, True),
+        (Pilot.UNKNOWN, True, True),
+        (Pilot.UNKNOWN, False, False),
+        (Pilot.E, True, True),
+        (Pilot.F, False, False),
+    ],
+)
+def test_pilot_states_that_mean_a_car(pilot, before, after):
+    topology = garage(1)
+    image = blank_image(topology)
+    image.pilot[0] = int(pilot)
+    assert plugged_in(image, np.array([before])).tolist() == [after]
+
+
+def test_a_session_begins_and_ends_with_the_plug():
+    table = Table(garage(2)).after(seconds=5).plug("e0").after(scans=1)
+    began_s = table.now_s
+    assert table.state.sessions.plugged.tolist() == [True, False]
+    table.after(seconds=30)
+    assert table.state.sessions.plugged_s[0] == began_s
+    table.unplug("e0").after(scans=1).expect(e0=0)
+    assert table.reason("e0") == Reason.NO_CAR
+    assert not table.state.sessions.plugged[0]
+
+
+def test_energy_is_integrated_from_measured_power_and_starts_at_plug_in():
+    table = Table(garage(1)).plug("e0").after(seconds=40)
+    before_mws, before_s = int(table.state.sessions.energy_mws[0]), table.now_s
+    table.after(seconds=3600)
+    gained_wh = (int(table.state.sessions.energy_mws[0]) - before_mws) / 3.6e6
+    assert gained_wh == pytest.approx(3 * 230 * 16 * (table.now_s - before_s) / 3600, rel=0.001)
+    table.unplug("e0").after(seconds=20).plug("e0").after(scans=1)
+    assert table.state.sessions.energy_mws[0] == 0
+
+
+def test_energy_uses_measured_voltage():
+    table = Table(garage(1)).plug("e0")
+    table.put(asset_mv=np.full((1, 3), 240_000)).after(seconds=60)
+    before = int(table.state.sessions.energy_mws[0])
+    table.after(seconds=100)
+    assert int(table.state.sessions.energy_mws[0]) - before == 3 * 240 * 16_000 * 100
+
+
+def test_a_car_below_one_ampere_for_five_minutes_is_satisfied_and_a_drawing_one_is_not():
+    table = Table(garage(2)).plug("e0", asleep=True).plug("e1").after(seconds=299)
+    assert not table.state.sessions.satisfied.any()
+    table.after(seconds=20)
+    assert table.state.sessions.satisfied.tolist() == [True, False]
+
+
+def test_satisfied_ends_when_the_car_draws_again():
+    table = Table(garage(1)).plug("e0", asleep=True).after(seconds=320)
+    assert table.state.sessions.satisfied[0]
+    table.cars[0].asleep = False
+    table.after(seconds=30)
+    assert not table.state.sessions.satisfied[0]
+
+
+def test_a_charger_that_measures_nothing_has_no_satisfied_car():
+    """Missing is data: no reading is not a reading of 0 A."""
+    table = Table(garage(1)).plug("e0").put(asset_ma=np.full((1, 3), MISSING)).after(seconds=400)
+    assert not table.state.sessions.satisfied[0]
+    assert not table.state.sessions.ever_drew[0]
+
+
+def test_a_car_that_is_offered_nothing_is_not_satisfied():
+    table = Table(garage(1)).load("gcp", 60).plug("e0").after(seconds=400)
+    table.expect(e0=0)
+    assert not table.state.sessions.satisfied[0]
+
+
+def test_a_reading_that_comes_no_more_proves_nothing():
+    """One low reading while the car was still waking up; then the measurements stop although the charger answers."""
+    table = Table(garage(1)).plug("e0").after(seconds=3)
+    old = table.image
+    table.put(asset_ma=old.asset_ma, asset_sample_s=old.asset_sample_s).after(seconds=400)
+    assert not table.state.sessions.satisfied[0]
+
+
+def test_a_session_survives_an_unreadable_pilot_and_a_silent_charger():
+    table = Table(garage(1)).plug("e0").after(seconds=30)
+    began_s = table.state.sessions.plugged_s[0]
+    table.silent.add("e0")
+    table.after(seconds=60)
+    table.silent.clear()
+    table.after(seconds=5)
+    table.put(pilot=np.array([int(Pilot.UNKNOWN)])).after(seconds=5)
+    assert table.state.sessions.plugged_s[0] == began_s
