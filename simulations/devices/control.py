@@ -22,6 +22,7 @@ from simulations.plant.ev import Arrival
 Message = Mapping[str, Any]
 Answer = dict[str, Any]
 FOREVER_S: Final[float] = 1e9
+DRIP_S: Final[float] = 0.4
 FRAME_FAULTS: Final = frozenset(field.name for field in fields(Faults))
 _arrival: Final = TypeAdapter(Arrival)
 
@@ -155,6 +156,11 @@ async def _reboot(host: SiteHost, device_id: str, part: Part) -> None:  # noqa: 
     await host.reboot(device_id)
 
 
+async def _drip(host: SiteHost, device_id: str, part: Part) -> None:  # noqa: ARG001  the table's signature
+    for server, _ in part.homes:
+        server.faults.drip_s = DRIP_S
+
+
 async def _hang_up(host: SiteHost, device_id: str, part: Part) -> None:  # noqa: ARG001  the table's signature
     for server, _ in part.homes:
         server.hang_up()
@@ -163,7 +169,7 @@ async def _hang_up(host: SiteHost, device_id: str, part: Part) -> None:  # noqa:
 _FAULTS: Final[Mapping[str, Callable[[SiteHost, str, Part], Awaitable[None]]]] = {
     "clear": _clear, "frozen": _frozen, "nan": _nan, "not_applied": _not_applied, "writes_dropped": _writes_dropped,
     "welded": _welded, "pilot_f": _pilot_f, "refuse": _refuse, "silent": _refuse, "reboot": _reboot,
-    "hang_up": _hang_up,
+    "hang_up": _hang_up, "drip": _drip,
 }  # fmt: skip
 
 

@@ -87,7 +87,7 @@ def test_a_decrease_is_felt_after_pilot_hold_and_reaction_never_later_than_ten_s
     waits = []
     for seed in range(40):
         plant = Plant(garage(1), [car(traits=CarTraits(react_s=5.0))], seed=seed, step_s=dt_s)
-        run(plant, 60, 16.0, dt_s=dt_s)
+        run(plant, 25, 16.0, dt_s=dt_s)
         assert plant.cars.amps[0] == pytest.approx(16.0)
         begun = plant.now_s
         while plant.cars.amps[0] > 8.0 + 1e-9:
@@ -142,6 +142,23 @@ def test_an_adversary_uses_the_old_offer_for_ten_seconds_and_not_longer() -> Non
         drawn.append(float(plant.cars.amps[0]))
     assert max(drawn[:9]) > 10.0
     assert max(drawn[9:]) <= 6.0
+
+
+@pytest.mark.parametrize(("wait_s", "friendly"), [(6, False), (8, False), (10, True), (12, True)])
+def test_swapping_offers_between_adversaries_needs_the_whole_ten_seconds(wait_s: int, friendly: bool) -> None:
+    topology = garage(6, rated_a=48.0)
+    traits = CarTraits(adversarial=True)
+    plant = Plant(topology, [car(f"e{k}", traits=traits, energy_wh=1e7) for k in range(6)], seed=5)
+    run(plant, 60, np.array([16.0] * 3 + [0.0] * 3))
+    first = True
+    for _ in range(20):
+        before = np.array([16.0] * 3 + [0.0] * 3) if first else np.array([0.0] * 3 + [16.0] * 3)
+        run(plant, wait_s, np.zeros(6))
+        first = not first
+        run(plant, 30, before[::-1])
+    result = plant.judge.result()
+    assert (result.self_made_overload_s == 0.0) == friendly
+    assert result.overload_s == result.self_made_overload_s
 
 
 def test_cars_sleep_and_wake_at_the_offer_that_stands() -> None:

@@ -219,6 +219,8 @@ async def test_frame_faults_reach_the_server(host: SiteHost, dial: Dial) -> None
     await told(host, do="fault", device="twin", kind="exception", value=6)
     reply = await client.read_holding_registers(1200, count=1, device_id=unit)
     assert reply.isError()
+    await told(host, do="fault", device="twin", kind="drip")
+    assert host.parts["twin"].homes[0][0].faults.drip_s > 0.0
     await told(host, do="fault", device="twin", kind="clear")
     assert as_long(await words(client, unit, 1208, 2)) == 0
 
