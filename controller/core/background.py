@@ -62,6 +62,24 @@ def row_weights(image: Image, topology: Topology, use: Ints) -> Ints:
     return np.concatenate([use, watts[:, None]], axis=1)
 
 
+def complete_samples(image: Image, state: Background, topology: Topology) -> Image:
+    """The image without half samples: one that lacks a phase counts as not having come, and ages like silence. Where
+    only the power is missing the signed currents at nominal voltage stand in.
+    """
+    missing = image.meter_ma == MISSING
+    partial = topology.metered & (missing & (topology.rated_ma > 0)).any(axis=1)
+    powerless = topology.metered & (image.meter_mw == MISSING) & ~partial
+    if not (partial | powerless).any():
+        return image
+    power = np.where(missing, 0, image.meter_ma).sum(axis=1) * topology.nominal_mv // MILLI
+    return replace(
+        image,
+        meter_mw=np.where(powerless, power, image.meter_mw),
+        meter_sample_s=np.where(partial, state.sample_s, image.meter_sample_s),
+        meter_sample_no=np.where(partial, state.sample_no, image.meter_sample_no),
+    )
+
+
 def fresh_samples(state: Background, image: Image, topology: Topology) -> Bools:
     """(C,) circuits whose meter brought a new sample."""
     fresh: Bools = (image.meter_sample_no != state.sample_no) & (image.meter_sample_s > state.sample_s)

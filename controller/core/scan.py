@@ -14,7 +14,7 @@ from controller.core.admission import demand_of
 from controller.core.advance import advance
 from controller.core.alarms import alarms_of
 from controller.core.allocate import Allocation, Demand, allocate
-from controller.core.background import row_sums, row_weights
+from controller.core.background import complete_samples, row_sums, row_weights
 from controller.core.envelope import Envelope, meet
 from controller.core.explain import explain
 from controller.core.fallback import decide, fallback_wish
@@ -50,6 +50,7 @@ def scan(
 ) -> tuple[Commands, Report, ControllerState]:
     """The seven steps of design section 4. ``now_s`` monotonic, ``epoch_s`` UTC; never mixed."""
     topology = params.topology
+    image = complete_samples(image, state.background, topology)
     began = _began(image, state, topology)
     state = advance(image, state, params, now_s)
     env = meet(topology, [rule(image, state, params, now_s) for rule in RULES])
