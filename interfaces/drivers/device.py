@@ -106,6 +106,7 @@ class Device:
             profile = replace(profile, registers=moved)
         self.profile = profile
         self.units: Mapping[str, str] = {register.name: register.unit for register in profile.registers}
+        self._role_registers = {role: frozenset(registers_of(e)) for role, e in profile.roles.items()}
         self._state_registers = frozenset(state_registers(profile.state)) if profile.state else frozenset()
         polls = plan_polls(profile)
         fastest_s = min((poll.period_s for poll in polls if poll.period_s), default=0.0)
@@ -172,7 +173,7 @@ class Device:
 
     def _due_block(self, poll: PlannedPoll, block: Block, fastest_s: float) -> DueBlock:
         held = {register.name for register in block.registers}
-        roles = tuple(r for r, e in self.profile.roles.items() if held & set(registers_of(e)))
+        roles = tuple(role for role, names in self._role_registers.items() if held & names)
         main = "current_l1_a" if "current_l1_a" in self.profile.roles else "power_w"
         period_s = poll.period_s
         if self.spec.period_s is not None and period_s == fastest_s:
@@ -202,8 +203,8 @@ class Device:
     def _publish(self, fresh: Mapping[str, Value | None], at_s: float) -> None:
         roles = dict(self.reading.roles)
         for role, expression in self.profile.roles.items():
-            names = registers_of(expression)
-            if not fresh.keys() & set(names):
+            names = self._role_registers[role]
+            if names.isdisjoint(fresh):
                 continue
             value = role_value(role, expression, self.values, self.units)
             quality = GOOD if in_range(role, value) else OUT_OF_RANGE
@@ -253,11 +254,11 @@ class Device:
             self.absent |= {register.name for register in due.block.registers}
             self.values |= dict.fromkeys((register.name for register in due.block.registers), None)
         for part in parts:
-            roles = tuple(r for r in due.roles if _holds(part.registers, registers_of(self.profile.roles[r])))
+            roles = tuple(r for r in due.roles if _holds(part.registers, self._role_registers[r]))
             self.blocks.append(DueBlock(part, due.period_s, due.settle_s, roles, due.measures))
 
 
-def _holds(registers: Sequence[Register], names: Sequence[str]) -> bool:
+def _holds(registers: Sequence[Register], names: frozenset[str]) -> bool:
     return any(register.name in names for register in registers)
 
 

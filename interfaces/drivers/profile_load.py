@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -23,6 +23,8 @@ from interfaces.drivers.profile_check import problems_of
 
 MAX_BYTES: Final = 1_000_000
 """A larger file is refused before it is parsed."""
+MAX_VALUES: Final = 100_000
+"""... and so is one that multiplies itself through YAML aliases."""
 MAX_EXTENDS: Final = 4
 
 SUNSPEC_NAN: Final[Mapping[str, int]] = {
@@ -46,7 +48,13 @@ class ProfileProblems:
     problems: tuple[str, ...]
 
 
-class _ProfileYaml(yaml.SafeLoader):
+if TYPE_CHECKING:
+    from yaml import SafeLoader
+else:  # the parser in C where PyYAML was built with it: much faster, same result
+    SafeLoader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _ProfileYaml(SafeLoader):
     """YAML as people mean it.
 
     Only ``true`` and ``false`` are truth values (a register may say ``on: station``), and a mapping that says the same
@@ -59,10 +67,11 @@ class _ProfileYaml(yaml.SafeLoader):
     }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
+        seen: set[Any] = set()
+        for key in (self.construct_object(key, deep=True) for key, _ in node.value):
+            if not isinstance(key, Hashable) or key in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", node.start_mark)
+            seen.add(key)
         return super().construct_mapping(node, deep)
 
 
@@ -80,6 +89,8 @@ def parse_profile(text: str, where: str) -> Profile | ProfileProblems:
     except _BadDocumentError as error:
         return ProfileProblems(where, (str(error),))
     try:
+        if _is_too_large(document):
+            return ProfileProblems(where, (f"the file says more than {MAX_VALUES} values",))
         profile = _adapter.validate_json(json.dumps(_normal(document)), strict=True)
     except (ValidationError, TypeError) as error:
         return ProfileProblems(where, _report(error))
@@ -179,6 +190,17 @@ def _normal(node: Any, key: str = "") -> Any:
     if isinstance(node, list):
         return [_normal(item) for item in node]
     return [node] if key in _SCALAR_LISTS else node
+
+
+def _is_too_large(document: dict[str, Any]) -> bool:
+    count, waiting = 0, [document]
+    while waiting:
+        node: Any = waiting.pop()
+        count += 1
+        if count > MAX_VALUES:
+            return True
+        waiting.extend(node.values() if isinstance(node, dict) else node if isinstance(node, list) else ())
+    return False
 
 
 def _report(error: ValidationError | TypeError) -> tuple[str, ...]:

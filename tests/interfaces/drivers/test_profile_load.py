@@ -100,6 +100,12 @@ def test_a_huge_file_is_refused_before_it_is_parsed():
     assert "larger than" in problems("#" * 1_000_001)
 
 
+def test_a_file_that_multiplies_itself_is_refused():
+    lines = ["a0: &a0 [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)]
+    assert "more than" in problems("\n".join(lines))
+
+
 def test_only_true_and_false_are_truth_values():
     text = METER.replace("unit: mA}\n  - {name: i2", "unit: mA, on: station, enum: {0: off, 1: yes}}\n  - {name: i2")
     profile = parse_profile(text, "file")
