@@ -47,7 +47,7 @@ def advance_learning(
     busy = (current > OTHER_WIRE_MA).any(axis=1) & able
     idle = (topology.wired > 0) & (current < UNUSED_MA) & busy[:, None]
     unused_s = np.where(idle, np.minimum(state.unused_s, now_s), np.where(fresh[:, None], np.inf, state.unused_s))
-    drop = idle & (now_s - unused_s >= LEARN_S)
+    drop = idle & fresh[:, None] & (now_s - unused_s >= LEARN_S)
     back = fresh[:, None] & (current > USED_MA) & (state.use < topology.wired)
     use = np.where(drop, 0, state.use)
     use = np.where(back | reset[:, None], topology.wired, use)

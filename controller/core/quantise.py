@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from interfaces.domain.topology import Topology
-from interfaces.domain.units import Ints
+from interfaces.domain.units import MISSING, Ints
 
 
 def quantise(setpoint_ma: Ints, topology: Topology) -> Ints:
-    """(N,) mA. 0 < x < minimum becomes 0 (IEC 61851-1 knows nothing between 0 and 6 A); never away from 0."""
-    magnitude = np.minimum(np.abs(setpoint_ma), np.where(setpoint_ma < 0, topology.max_export_ma, topology.max_ma))
+    """(N,) mA. 0 < x < minimum becomes 0 (IEC 61851-1 knows nothing between 0 and 6 A); never away from 0; a missing
+    value is no command.
+    """
+    inside = np.clip(np.where(setpoint_ma == MISSING, 0, setpoint_ma), -topology.max_export_ma, topology.max_ma)
+    magnitude = np.abs(inside)
     stepped = magnitude // topology.step_ma * topology.step_ma
     stepped = np.where(topology.is_evse & (stepped < topology.min_ma), 0, stepped)
     result: Ints = np.where(setpoint_ma < 0, -stepped, stepped)

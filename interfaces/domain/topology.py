@@ -14,7 +14,17 @@ from typing import Final, Literal
 
 import numpy as np
 
-from interfaces.domain.units import MILLI, MISSING, Bools, Floats, Ints, frozen_bools, frozen_floats, frozen_ints
+from interfaces.domain.units import (
+    MILLI,
+    MISSING,
+    Bools,
+    Floats,
+    Ints,
+    frozen_bools,
+    frozen_floats,
+    frozen_ints,
+    ma_from_a,
+)
 
 PHASES: Final[tuple[str, str, str]] = ("L1", "L2", "L3")
 POWER_ROW: Final[int] = 3
@@ -112,7 +122,7 @@ class Topology:
 
     ``ancestry`` (C, N): 1 where the circuit is the asset's own or above it. ``wired`` (N, 3): conductors on each grid
     phase, ``first_wire`` (N, 3) the first one alone. ``chain``: per asset the circuits from its own up to the grid
-    connection point. Currents in mA.
+    connection point. Currents in mA; ``min_ma`` is the smallest whole step that is not below the minimum.
     """
 
     circuits: tuple[Circuit, ...]
@@ -281,13 +291,15 @@ def build_topology(
         [[int(x.protection.rated_a * MILLI)] * 3 if x.protection else list(rated[k]) for k, x in enumerate(line)],
         dtype=np.int64,
     ).reshape(c, 3)
-    kappas = np.array([[int(kappa(x.protection) * 100)] for x in line], dtype=np.int64).reshape(c, 1)
+    kappas = np.array([[round(kappa(x.protection) * 100)] for x in line], dtype=np.int64).reshape(c, 1)
     late = [max(0.0, x.meter_period_s - 1.0) if x.meter else 0.0 for x in line]
 
     def column(values: Sequence[float]) -> Ints:
-        return frozen_ints([int(v * MILLI) for v in values])
+        return frozen_ints([ma_from_a(v) for v in values])
 
     kind = frozen_ints([int(a.kind) for a in assets])
+    step = column([max(a.step_a, 1 / MILLI) for a in assets])
+    least = column([a.min_a for a in assets])
     return Topology(
         circuits=line,
         assets=tuple(assets),
@@ -317,8 +329,8 @@ def build_topology(
         conductors=frozen_ints([len(a.phases) for a in assets]),
         first_wire=frozen_ints(first),
         max_ma=column([a.max_a for a in assets]),
-        min_ma=column([a.min_a for a in assets]),
-        step_ma=column([max(a.step_a, 1 / MILLI) for a in assets]),
+        min_ma=frozen_ints(-(-least // step) * step),
+        step_ma=step,
         tier=frozen_ints([a.tier for a in assets]),
         failsafe_ma=column([a.failsafe_a for a in assets]),
         failsafe_timeout_s=frozen_floats([a.failsafe_timeout_s for a in assets]),
