@@ -31,8 +31,9 @@ from controller.core.params import (
 )
 from controller.core.records import Background, Ledger
 from interfaces.domain.image import Image
-from interfaces.domain.topology import AGE_MARGIN_MA_PER_S, POWER_ROW, Topology
+from interfaces.domain.topology import AGE_MARGIN_MA_PER_S, POWER_ROW, AssetKind, Topology
 from interfaces.domain.units import MILLI, MISSING, SECONDS_PER_DAY, Bools, Floats, Ints
+
 
 TIGHT: Final[int] = 2000
 """Bounds this close (mA; mW on the power row) leave no doubt worth waiting for."""
@@ -142,7 +143,10 @@ def worst_case(state: Background, topology: Topology) -> Ints:
 
 
 def _shift_readings(state: Background, image: Image, topology: Topology) -> Background:
-    """Keep the two newest readings of every asset as row contributions (amps per phase, power)."""
+    """Keep the two newest readings of every asset as row contributions (amps per phase, power).
+
+    What the sun gives is background: nobody commands it to be there.
+    """
     new = image.asset_sample_s > state.newest_s
     if not new.any():
         return state
@@ -150,6 +154,7 @@ def _shift_readings(state: Background, image: Image, topology: Topology) -> Back
     volts = np.where(image.asset_mv == MISSING, topology.nominal_mv, image.asset_mv)
     power = (amps * volts).sum(axis=1) // MILLI
     rows = np.concatenate([amps, power[:, None]], axis=1)
+    rows = np.where((topology.kind == int(AssetKind.PV))[:, None], 0, rows)
     rows = np.where((image.asset_ma == MISSING).any(axis=1)[:, None], MISSING, rows)
     return replace(
         state,

@@ -128,12 +128,7 @@ def share_surplus(image: Image, state: ControllerState, topology: Topology, wait
     net = int(state.background.now[0, POWER_ROW])
     if net == MISSING or not waiting.any():
         return out
-    pv = topology.kind == int(AssetKind.PV)
-    rest = -net - int(
-        np.where(
-            state.background.newest_ma[pv, POWER_ROW] == MISSING, 0, state.background.newest_ma[pv, POWER_ROW]
-        ).sum()
-    )
+    rest = -net
     cost = row_weights(image, topology, state.learning.use)[:, POWER_ROW]
     for i in sorted(np.flatnonzero(waiting).tolist(), key=lambda k: (float(laxity[k]), k)):
         amps = min(int(topology.max_ma[i]), rest // max(int(cost[i]), 1))
