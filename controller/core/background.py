@@ -34,7 +34,6 @@ from interfaces.domain.image import Image
 from interfaces.domain.topology import AGE_MARGIN_MA_PER_S, POWER_ROW, AssetKind, Topology
 from interfaces.domain.units import MILLI, MISSING, SECONDS_PER_DAY, Bools, Floats, Ints
 
-
 TIGHT: Final[int] = 2000
 """Bounds this close (mA; mW on the power row) leave no doubt worth waiting for."""
 
