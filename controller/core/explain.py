@@ -68,7 +68,7 @@ def explain(
         env.high_reason,
         row_reason,
     ]
-    reason = np.select(conditions, choices, int(Reason.STEP))
+    reason = np.select(conditions, choices, np.full(topology.n, int(Reason.STEP)))
     reason = np.where(topology.is_evse & ~state.sessions.plugged, int(Reason.NO_CAR), reason)
     reason = np.where(~np.isposinf(state.ledger.lost_s), int(Reason.UNREACHABLE), reason)
     binding = np.where(waiting & (setpoint_ma < allocation.amps_ma), granted.binding, allocation.binding)
