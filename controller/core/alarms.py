@@ -45,7 +45,7 @@ def alarms_of(
         *_assets(Reason.ALARM_VOLTAGE, _odd_voltage(image, params)),
         *_circuits(Reason.ALARM_METER_SIGN, reversed_meters(state.plausibility)),
         *_circuits(Reason.ALARM_METER_FROZEN, background.frozen),
-        *_circuits(Reason.ALARM_METER_LOST, background.lost & ~background.frozen),
+        *_circuits(Reason.ALARM_METER_LOST, background.lost & ~background.frozen & state.complete),
         *_circuits(Reason.ALARM_PROTECTION, state.protection.level > 0),
         *_circuits(Reason.ALARM_OVERLOAD, over),
         *(Alarm(int(Reason.ALARM_GUARD), circuit=c) for c in sorted({c for c, _ in verdict.bad})),

@@ -166,7 +166,9 @@ def _shift_readings(state: Background, image: Image, topology: Topology) -> Back
 def _meter_quality(
     state: Background, image: Image, topology: Topology, fresh: Bools, implausible: Bools, now_s: float
 ) -> Background:
-    """Lost (too old or frozen) and regained (60 s of good samples) meters."""
+    """Lost (too old or frozen) and regained (60 s of good samples) meters. Whatever was lost before the first complete
+    image is forgiven at its first sample: the estimate starts from the configured worst case anyway.
+    """
     same = fresh & (image.meter_digest == state.digest)
     changed = fresh & ~same
     same_s = np.where(changed | (fresh & np.isposinf(state.same_s)), image.meter_sample_s, state.same_s)
@@ -177,7 +179,7 @@ def _meter_quality(
     bad = topology.metered & ((age > topology.meter_period_s + AGE_LOST_S) | frozen | implausible)
     questionable = bad | (topology.metered & (age > topology.meter_period_s + AGE_NORMAL_S))
     bad_s = np.where(bad | (state.lost & questionable), now_s, state.bad_s)
-    lost = bad | (state.lost & (now_s - bad_s < REGAIN_S))
+    lost = bad | (state.lost & ~(never & fresh) & (now_s - bad_s < REGAIN_S))
     return replace(
         state,
         digest=np.where(fresh, image.meter_digest, state.digest),
