@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import numpy as np
 
 from controller.core.admission import floors
@@ -13,6 +15,10 @@ from controller.core.wish import Wish
 from interfaces.domain.reasons import Reason
 from interfaces.domain.topology import POWER_ROW, ROWS_PER_CIRCUIT, Topology
 from interfaces.domain.units import Ints
+
+PROTECTION_REASONS: Final[tuple[int, ...]] = tuple(
+    int(r) for r in (Reason.PROTECTION_REDUCE, Reason.PROTECTION_PAUSE, Reason.PROTECTION_STOP)
+)
 
 
 def explain(
@@ -72,7 +78,18 @@ def explain(
     reason = np.where(topology.is_evse & ~state.sessions.plugged, int(Reason.NO_CAR), reason)
     reason = np.where(~np.isposinf(state.ledger.lost_s), int(Reason.UNREACHABLE), reason)
     binding = np.where(waiting & (setpoint_ma < allocation.amps_ma), granted.binding, allocation.binding)
+    if state.protection.level.any():
+        binding = _hottest(reason, binding, state, topology)
     return reason.astype(np.int64), binding
+
+
+def _hottest(reason: Ints, binding: Ints, state: ControllerState, topology: Topology) -> Ints:
+    """Binding rows with the hottest circuit above those that protection holds down."""
+    out = binding.copy()
+    for i in np.flatnonzero(np.isin(reason, PROTECTION_REASONS)).tolist():
+        c = max(topology.chain[i], key=lambda k: (int(state.protection.level[k]), int(state.protection.theta[k].max())))
+        out[i] = c * ROWS_PER_CIRCUIT + int(state.protection.theta[c].argmax())
+    return out
 
 
 def _displaced(

@@ -66,14 +66,16 @@ def rate_table(kind: str, rated_a: float, holds_s_at_2_55: float | None) -> tupl
 def advance_protection(
     state: ProtectionState, image: Image, topology: Topology, now_s: float, dt_s: float
 ) -> ProtectionState:
-    """Next accumulators from the newest meter currents; the last reading holds until a newer one comes."""
+    """Next accumulators from the newest meter currents; the last reading holds until a newer one comes, and without any
+    the accumulators stand still.
+    """
     current = np.where(image.meter_ma == MISSING, 0, np.abs(image.meter_ma))
     dt_ms = int(dt_s * MILLI + 0.5)
     tables, has_curve = _tables(topology)
     percent = np.minimum(current * 100 // np.maximum(topology.fuse_ma, 1) + 1, TABLE_STEPS - 1)
     rate = np.take_along_axis(tables, percent, axis=1)
     fall = state.theta * dt_ms // (THETA_TAU_S * MILLI)
-    cold = rate == 0
+    cold = (rate == 0) & (image.meter_ma != MISSING)
     theta = np.where(cold, np.maximum(state.theta - fall - (state.theta > 0), 0), state.theta + rate * dt_ms // MILLI)
     theta = np.minimum(np.where(has_curve[:, None], theta, 0), 10 * THETA_ONE)
     over = ~has_curve & topology.metered & (current * 100 > topology.rated_ma * int(NON_TRIPPING * 100)).any(axis=1)
