@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
@@ -265,7 +265,29 @@ def build_topology(
     """Arrays from checked facts. Raises ``ValueError`` for a broken tree, ``KeyError`` for an unknown circuit."""
     line = _ordered(circuits)
     where = {c.id: k for k, c in enumerate(line)}
-    parent = [-1 if c.parent is None else where[c.parent] for c in line]
+    columns: dict[str, Any] = {
+        **_tree_columns(line, assets, where),
+        **_circuit_columns(line),
+        **_wire_columns(assets),
+        **_current_columns(assets),
+        **_time_columns(assets),
+    }
+    return Topology(
+        circuits=line,
+        assets=tuple(assets),
+        version=version,
+        nominal_mv=int(nominal_v * MILLI),
+        period_s=period_s,
+        index={a.id: i for i, a in enumerate(assets)},
+        circuit_index=where,
+        **columns,
+    )
+
+
+def _tree_columns(line: tuple[Circuit, ...], assets: Sequence[Asset], where: Mapping[str, int]) -> dict[str, object]:
+    """Who stands below and above whom."""
+    n, c = len(assets), len(line)
+    parent = [-1 if x.parent is None else where[x.parent] for x in line]
     chain: list[tuple[int, ...]] = []
     for asset in assets:
         k, path = where[asset.circuit], []
@@ -273,78 +295,96 @@ def build_topology(
             path.append(k)
             k = parent[k]
         chain.append(tuple(path))
-    n, c = len(assets), len(line)
     ancestry = np.zeros((c, n), dtype=np.int64)
-    wired = np.zeros((n, 3), dtype=np.int64)
-    first = np.zeros((n, 3), dtype=np.int64)
-    for i, asset in enumerate(assets):
-        ancestry[list(chain[i]), i] = 1
-        for phase in asset.phases:
-            wired[i, phase] += 1
-        if asset.phases:
-            first[i, asset.phases[0]] = 1
+    for i, above in enumerate(chain):
+        ancestry[list(above), i] = 1
     below = np.eye(c, dtype=bool)
     for k in range(c - 1, 0, -1):
         below[parent[k]] |= below[k]
+    return {
+        "parent": frozen_ints(parent),
+        "chain": tuple(chain),
+        "children": tuple(tuple(j for j in range(c) if parent[j] == k) for k in range(c)),
+        "members": tuple(tuple(i for i, a in enumerate(assets) if where[a.circuit] == k) for k in range(c)),
+        "ancestry": frozen_ints(ancestry),
+        "ancestry_f": frozen_floats(ancestry),
+        "below": frozen_bools(below),
+    }
+
+
+def _circuit_columns(line: tuple[Circuit, ...]) -> dict[str, object]:
+    """Limits, fuses, meters."""
+    c = len(line)
     rated = np.array([[int(a * x.derating * MILLI) for a in x.rated_a] for x in line], dtype=np.int64).reshape(c, 3)
     fuse = np.array(
         [[int(x.protection.rated_a * MILLI)] * 3 if x.protection else list(rated[k]) for k, x in enumerate(line)],
         dtype=np.int64,
     ).reshape(c, 3)
     kappas = np.array([[round(kappa(x.protection) * 100)] for x in line], dtype=np.int64).reshape(c, 1)
-    late = [max(0.0, x.meter_period_s - 1.0) if x.meter else 0.0 for x in line]
+    late_s = [max(0.0, x.meter_period_s - 1.0) if x.meter else 0.0 for x in line]
+    imports = [MISSING if x.max_import_w is None else int(x.max_import_w * MILLI) for x in line]
+    return {
+        "limit_ma": frozen_ints(np.array([limit_of(x) for x in line]).reshape(c, 3)),
+        "rated_ma": frozen_ints(rated),
+        "fuse_ma": frozen_ints(fuse),
+        "n_minus_1_ma": frozen_ints(fuse * kappas // 100),
+        "background_max_ma": _three([x.background_max_a for x in line], MISSING),
+        "max_import_mw": frozen_ints(imports),
+        "metered": frozen_bools([x.meter is not None for x in line]),
+        "meter_period_s": frozen_floats([x.meter_period_s for x in line]),
+        "period_margin_ma": frozen_ints([int(AGE_MARGIN_MA_PER_S * s) for s in late_s]),
+        "firm_export": frozen_bools([x.firm_export for x in line]),
+    }
+
+
+def _wire_columns(assets: Sequence[Asset]) -> dict[str, object]:
+    """What each asset is and on which phases it sits."""
+    wired = np.zeros((len(assets), 3), dtype=np.int64)
+    first = np.zeros((len(assets), 3), dtype=np.int64)
+    for i, asset in enumerate(assets):
+        for phase in asset.phases:
+            wired[i, phase] += 1
+        if asset.phases:
+            first[i, asset.phases[0]] = 1
+    return {
+        "kind": frozen_ints([int(a.kind) for a in assets]),
+        "is_evse": frozen_bools([a.kind == AssetKind.EVSE for a in assets]),
+        "wired": frozen_ints(wired),
+        "conductors": frozen_ints([len(a.phases) for a in assets]),
+        "first_wire": frozen_ints(first),
+        "tier": frozen_ints([a.tier for a in assets]),
+        "measures_phases": frozen_bools([a.measures_phases for a in assets]),
+        "never_pause": frozen_bools([a.never_pause for a in assets]),
+        "can_switch": frozen_bools([a.phase_switching and len(a.phases) > 1 for a in assets]),
+        "failsafe_trusted": frozen_bools([a.failsafe_trusted for a in assets]),
+    }
+
+
+def _current_columns(assets: Sequence[Asset]) -> dict[str, object]:
+    """Currents of each asset in mA; a minimum between two steps is the next step."""
 
     def column(values: Sequence[float]) -> Ints:
         return frozen_ints([ma_from_a(v) for v in values])
 
-    kind = frozen_ints([int(a.kind) for a in assets])
     step = column([max(a.step_a, 1 / MILLI) for a in assets])
     least = column([a.min_a for a in assets])
-    return Topology(
-        circuits=line,
-        assets=tuple(assets),
-        version=version,
-        nominal_mv=int(nominal_v * MILLI),
-        period_s=period_s,
-        parent=frozen_ints(parent),
-        chain=tuple(chain),
-        children=tuple(tuple(j for j in range(c) if parent[j] == k) for k in range(c)),
-        members=tuple(tuple(i for i, a in enumerate(assets) if where[a.circuit] == k) for k in range(c)),
-        ancestry=frozen_ints(ancestry),
-        ancestry_f=frozen_floats(ancestry),
-        below=frozen_bools(below),
-        limit_ma=frozen_ints(np.array([limit_of(x) for x in line]).reshape(c, 3)),
-        rated_ma=frozen_ints(rated),
-        fuse_ma=frozen_ints(fuse),
-        n_minus_1_ma=frozen_ints(fuse * kappas // 100),
-        background_max_ma=_three([x.background_max_a for x in line], MISSING),
-        max_import_mw=frozen_ints([MISSING if x.max_import_w is None else int(x.max_import_w * MILLI) for x in line]),
-        metered=frozen_bools([x.meter is not None for x in line]),
-        meter_period_s=frozen_floats([x.meter_period_s for x in line]),
-        period_margin_ma=frozen_ints([int(AGE_MARGIN_MA_PER_S * s) for s in late]),
-        firm_export=frozen_bools([x.firm_export for x in line]),
-        kind=kind,
-        is_evse=frozen_bools(np.asarray(kind) == int(AssetKind.EVSE)),
-        wired=frozen_ints(wired),
-        conductors=frozen_ints([len(a.phases) for a in assets]),
-        first_wire=frozen_ints(first),
-        max_ma=column([a.max_a for a in assets]),
-        min_ma=frozen_ints(-(-least // step) * step),
-        step_ma=step,
-        tier=frozen_ints([a.tier for a in assets]),
-        failsafe_ma=column([a.failsafe_a for a in assets]),
-        failsafe_timeout_s=frozen_floats([a.failsafe_timeout_s for a in assets]),
-        failsafe_trusted=frozen_bools([a.failsafe_trusted for a in assets]),
-        boot_ma=column([a.max_a if a.boot_a is None else a.boot_a for a in assets]),
-        idle_ma=column([a.idle_a for a in assets]),
-        release_s=frozen_floats([a.release_s for a in assets]),
-        poll_s=frozen_floats([a.poll_s for a in assets]),
-        settle_poll_s=frozen_floats([a.settle_poll_s for a in assets]),
-        measures_phases=frozen_bools([a.measures_phases for a in assets]),
-        never_pause=frozen_bools([a.never_pause for a in assets]),
-        can_switch=frozen_bools([a.phase_switching and len(a.phases) > 1 for a in assets]),
-        ramp_ma=frozen_ints([_ramp_ma(a) for a in assets]),
-        max_export_ma=column([a.max_export_a for a in assets]),
-        index={a.id: i for i, a in enumerate(assets)},
-        circuit_index=where,
-    )
+    return {
+        "max_ma": column([a.max_a for a in assets]),
+        "min_ma": frozen_ints(-(-least // step) * step),
+        "step_ma": step,
+        "failsafe_ma": column([a.failsafe_a for a in assets]),
+        "boot_ma": column([a.max_a if a.boot_a is None else a.boot_a for a in assets]),
+        "idle_ma": column([a.idle_a for a in assets]),
+        "ramp_ma": frozen_ints([_ramp_ma(a) for a in assets]),
+        "max_export_ma": column([a.max_export_a for a in assets]),
+    }
+
+
+def _time_columns(assets: Sequence[Asset]) -> dict[str, object]:
+    """How fast each asset is seen, obeys and gives up, in seconds."""
+    return {
+        "failsafe_timeout_s": frozen_floats([a.failsafe_timeout_s for a in assets]),
+        "release_s": frozen_floats([a.release_s for a in assets]),
+        "poll_s": frozen_floats([a.poll_s for a in assets]),
+        "settle_poll_s": frozen_floats([a.settle_poll_s for a in assets]),
+    }
