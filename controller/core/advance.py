@@ -54,7 +54,6 @@ def advance(image: Image, state: ControllerState, params: Params, now_s: float) 
         lost_s=ledger.lost_s,
         now_s=now_s,
     )
-    waiting = np.isfinite(state.timers.wait_s) | _short(state)
     lending = advance_lending(
         state.lending,
         image,
@@ -62,7 +61,7 @@ def advance(image: Image, state: ControllerState, params: Params, now_s: float) 
         fresh=fresh,
         began=began,
         offer_ma=offer,
-        waited_for=somebody_waits(topology, waiting, learning.use),
+        waited_for=somebody_waits(state.lending, state.commands, topology, learning.use),
         now_s=now_s,
     )
     return replace(
@@ -81,15 +80,6 @@ def advance(image: Image, state: ControllerState, params: Params, now_s: float) 
         switching=switching,
         guard=replace(state.guard, told_ma=told),
     )
-
-
-def _short(state: ControllerState) -> Bools:
-    """(N,) assets that a full row kept below their wish in the last scan: they wait for current too."""
-    last = state.commands
-    if last is None:
-        return np.zeros(len(state.ledger.offer_ma), dtype=np.bool_)
-    short: Bools = (last.binding >= 0) & (last.setpoint_ma < last.wish_ma)
-    return short
 
 
 def _complete(image: Image, state: ControllerState, topology: Topology, now_s: float) -> bool:

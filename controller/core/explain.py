@@ -40,9 +40,6 @@ def explain(
     capped = (env.high_ma < want) & (setpoint_ma >= np.minimum(env.high_ma, want) - topology.step_ma)
     below_floor = (env.high_ma < floor) & (want >= floor)
     queued = asks & ~allocation.admitted
-    row_reason = env.budget_reason.ravel()[np.maximum(allocation.binding, 0)]
-    power = (allocation.binding >= 0) & (allocation.binding % ROWS_PER_CIRCUIT == POWER_ROW)
-    row_reason = np.where(power & (row_reason == int(Reason.CIRCUIT)), int(Reason.CIRCUIT_POWER), row_reason)
     waiting_off = queued & (state.timers.off_until_s > now_s)
     on_trial = queued & demand.probation & ~waiting_off
     rotated = queued & (state.ledger.offer_ma > 0) & _displaced(demand, allocation, state, asks)
@@ -72,7 +69,7 @@ def explain(
         granted.reason,
         np.where(want >= topology.max_ma, int(Reason.WISH), wish.reason),
         env.high_reason,
-        row_reason,
+        _row_reasons(env, allocation),
     ]
     reason = np.select(conditions, choices, np.full(topology.n, int(Reason.STEP)))
     reason = np.where(topology.is_evse & ~state.sessions.plugged, int(Reason.NO_CAR), reason)
@@ -81,6 +78,13 @@ def explain(
     if state.protection.level.any():
         binding = _hottest(reason, binding, state, topology)
     return reason.astype(np.int64), binding
+
+
+def _row_reasons(env: Envelope, allocation: Allocation) -> Ints:
+    """(N,) the rule behind each binding row."""
+    reason = env.budget_reason.ravel()[np.maximum(allocation.binding, 0)]
+    power = (allocation.binding >= 0) & (allocation.binding % ROWS_PER_CIRCUIT == POWER_ROW)
+    return np.where(power & (reason == int(Reason.CIRCUIT)), int(Reason.CIRCUIT_POWER), reason)
 
 
 def _hottest(reason: Ints, binding: Ints, state: ControllerState, topology: Topology) -> Ints:

@@ -1,11 +1,13 @@
 """Unused current is lent to waiting cars by lowering the offer, never by trusting a low measurement.
 
-When somebody waits on a shared row and the gap between offer and draw has exceeded max(2 A, 15 %) for 10 s, the offer
+When a full row keeps somebody below his wish, whether at 0 or above, and the gap between offer and draw has exceeded max(2 A, 15 %) for 10 s, the offer
 is lowered to the draw + 2 A. It returns through the ledger when the draw is within 1 A of it for 3 s. A draw that falls
 with the offer shows a habit (such a car always stays below its offer): the offer is restored and never lent again.
 """
 
 from __future__ import annotations
+
+from typing import Final
 
 import numpy as np
 
@@ -22,9 +24,24 @@ from controller.core.params import (
     SLOW_POLL_S,
 )
 from controller.core.records import Lending
+from interfaces.domain.command import Commands
 from interfaces.domain.image import Image
-from interfaces.domain.topology import Topology
+from interfaces.domain.reasons import Reason
+from interfaces.domain.topology import POWER_ROW, ROWS_PER_CIRCUIT, Topology
 from interfaces.domain.units import MISSING, Bools, Ints
+
+SHORTAGES: Final[tuple[int, ...]] = tuple(
+    int(r)
+    for r in (
+        Reason.CIRCUIT,
+        Reason.CIRCUIT_POWER,
+        Reason.OPERATOR_LIMIT,
+        Reason.N_MINUS_1,
+        Reason.QUEUED,
+        Reason.RESTART_MARGIN,
+    )
+)
+"""Who is held by one of these would use more current if the row named had it."""
 
 
 def advance_lending(
@@ -40,7 +57,8 @@ def advance_lending(
 ) -> Lending:
     """Next lending state. ``waited_for`` (N,): somebody waits for current on a row this asset shares."""
     drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
-    able = topology.is_evse & (topology.poll_s <= SLOW_POLL_S) & ~state.habit & (offer_ma > topology.min_ma)
+    known = ((image.asset_ma != MISSING) | (topology.wired == 0)).all(axis=1)
+    able = topology.is_evse & (topology.poll_s <= SLOW_POLL_S) & ~state.habit & (offer_ma > topology.min_ma) & known
     gap = offer_ma - drawn > np.maximum(LEND_GAP_MA, offer_ma * LEND_GAP_PERCENT // 100)
     gap_s = np.where(able & gap, np.minimum(state.gap_s, now_s), np.where(fresh | ~able, np.inf, state.gap_s))
     lent = state.ceiling_ma < NO_LIMIT
@@ -53,7 +71,7 @@ def advance_lending(
     habit = state.habit | (watched & fresh & (state.cut_draw_ma - drawn > HABIT_FALL_MA))
     near = lent & (offer_ma - drawn <= LEND_RETURN_MA)
     follow_s = np.where(near, np.minimum(state.follow_s, now_s), np.where(fresh | ~lent, np.inf, state.follow_s))
-    back = lent & ((now_s - follow_s >= LEND_RETURN_S) | habit | ~waited_for)
+    back = lent & ((now_s - follow_s >= LEND_RETURN_S) | habit)
     over = began | back
     return Lending(
         ceiling_ma=np.where(over, NO_LIMIT, ceiling),
@@ -66,10 +84,18 @@ def advance_lending(
     )
 
 
-def somebody_waits(topology: Topology, waiting: Bools, use: Ints) -> Bools:
-    """(N,) whether a waiting asset shares a circuit row (same circuit, same phase) with each asset."""
-    if not waiting.any():
+def somebody_waits(state: Lending, commands: Commands | None, topology: Topology, use: Ints) -> Bools:
+    """(N,) whether a row this asset loads kept another one below its wish in the last scan: one that takes all it is
+    offered, for who leaves current unused waits for none.
+    """
+    if commands is None:
         return np.zeros(topology.n, dtype=np.bool_)
-    on_row = (topology.ancestry[:, waiting] @ (topology.wired[waiting] > 0)) > 0
-    shared = (topology.ancestry.T @ on_row.astype(np.int64)) > 0
-    return np.asarray((shared & (use > 0)).any(axis=1), dtype=np.bool_)
+    short = (commands.binding >= 0) & (commands.setpoint_ma < commands.wish_ma)
+    short &= np.isin(commands.reason, SHORTAGES) & np.isposinf(state.gap_s) & (state.ceiling_ma >= NO_LIMIT)
+    if not short.any():
+        return short
+    full = np.zeros((topology.c, ROWS_PER_CIRCUIT), dtype=np.int64)
+    full.ravel()[commands.binding[short]] = 1
+    below = topology.ancestry.T @ full
+    shares: Bools = ((below[:, :POWER_ROW] > 0) & (use > 0)).any(axis=1) | (below[:, POWER_ROW] > 0)
+    return shares

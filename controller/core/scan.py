@@ -42,7 +42,7 @@ from interfaces.domain.command import Commands, Report
 from interfaces.domain.image import Image
 from interfaces.domain.reasons import Reason
 from interfaces.domain.topology import POWER_ROW, AssetKind, Topology
-from interfaces.domain.units import MILLI, PERMILLE, Bools, Ints
+from interfaces.domain.units import MILLI, PERMILLE, SECONDS_PER_HOUR, Bools, Ints
 
 
 def scan(
@@ -274,7 +274,7 @@ def _report(
         asset_exposure_ma=state.ledger.exposure_ma,
         phase_use=cost[:, :POWER_ROW],
         session_s=state.sessions.plugged_s,
-        energy_wh=state.sessions.energy_mws // 3_600_000,
+        energy_wh=state.sessions.energy_mws // (MILLI * SECONDS_PER_HOUR),
         mode=mode,
         alarms=alarms_of(image, state, verdict, params, now_s),
     )

@@ -97,48 +97,12 @@ def initial(params: Params, now_s: float, retained: Retained | None = None) -> C
             _ints((topology.c, 3)), _ints((n, 3)), _times(topology.c), _ints(topology.c), _ints(n)
         ),
         learning=Learning(topology.wired.copy(), _times((n, 3), np.inf), _times(n)),
-        lending=Lending(
-            np.full(n, NO_LIMIT, dtype=np.int64),
-            _times(n, np.inf),
-            _times(n),
-            _ints(n),
-            _times(n, np.inf),
-            _ints(n),
-            np.zeros(n, dtype=bool),
-        ),
-        obedience=Obedience(
-            over_no=_ints(n),
-            over_s=_times(n, np.inf),
-            paused_until_s=_times(n),
-            stop=np.zeros(n, dtype=bool),
-            wrong_s=_times(n, np.inf),
-            seen_s=_times(n),
-            reboot_s=_times(n),
-            reboots=_ints(n, MISSING),
-        ),
+        lending=_nothing_lent(n),
+        obedience=_all_obey(n),
         protection=_boot_protection(topology, retained),
         timers=_boot_timers(topology, now_s, retained),
-        switching=Switching(
-            np.where(topology.conductors > 1, 3, 1),
-            np.where(topology.conductors > 1, 3, 1),
-            _ints(n),
-            _times(n),
-            _times(n),
-            _ints(n),
-            _times(n, np.inf),
-        ),
-        mission=Mission(
-            source="fallback",
-            refused="no plan yet",
-            sequence=retained.plan_sequence if retained else -1,
-            charge_now=np.ones(n, dtype=bool),
-            rank=_ints(n, 1),
-            surplus_ma=_ints(n),
-            done=np.zeros(n, dtype=bool),
-            decided_s=NEVER_S,
-            slot=-1,
-            targets_sequence=-1,
-        ),
+        switching=_no_switching(topology),
+        mission=_no_mission(n, retained),
         guard=GuardMemory(_ints(n), _ints((GUARD_SLOTS, n)), 0),
         commands=None,
     )
@@ -174,6 +138,60 @@ def _times(shape: int | tuple[int, ...], value: float = NEVER_S) -> Floats:
 def _no_sessions(n: int) -> Sessions:
     no = np.zeros(n, dtype=bool)
     return Sessions(no, _times(n), _times(n), _times(n), _times(n, np.inf), no, _ints(n), _times(n), no, no)
+
+
+def _nothing_lent(n: int) -> Lending:
+    return Lending(
+        ceiling_ma=_ints(n, NO_LIMIT),
+        gap_s=_times(n, np.inf),
+        cut_s=_times(n),
+        cut_draw_ma=_ints(n),
+        follow_s=_times(n, np.inf),
+        draw_before_ma=_ints(n),
+        habit=np.zeros(n, dtype=bool),
+    )
+
+
+def _all_obey(n: int) -> Obedience:
+    return Obedience(
+        over_no=_ints(n),
+        over_s=_times(n, np.inf),
+        paused_until_s=_times(n),
+        stop=np.zeros(n, dtype=bool),
+        wrong_s=_times(n, np.inf),
+        seen_s=_times(n),
+        reboot_s=_times(n),
+        reboots=_ints(n, MISSING),
+    )
+
+
+def _no_switching(topology: Topology) -> Switching:
+    n = topology.n
+    mode = np.where(topology.conductors > 1, 3, 1)
+    return Switching(
+        mode=mode,
+        goal=mode.copy(),
+        step=_ints(n),
+        step_s=_times(n),
+        dwell_s=_times(n),
+        failures=_ints(n),
+        want_s=_times(n, np.inf),
+    )
+
+
+def _no_mission(n: int, retained: Retained | None) -> Mission:
+    return Mission(
+        source="fallback",
+        refused="no plan yet",
+        sequence=retained.plan_sequence if retained else -1,
+        charge_now=np.ones(n, dtype=bool),
+        rank=_ints(n, 1),
+        surplus_ma=_ints(n),
+        done=np.zeros(n, dtype=bool),
+        decided_s=NEVER_S,
+        slot=-1,
+        targets_sequence=-1,
+    )
 
 
 def _boot_ledger(topology: Topology, now_s: float, retained: Retained | None) -> Ledger:
