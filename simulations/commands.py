@@ -47,3 +47,10 @@ def simulate(argv: list[str]) -> int:
     from simulations.simulate import run_command  # noqa: PLC0415
 
     return run_command(argv)
+
+
+def bench(argv: list[str]) -> int:
+    """Measure the scan or the field I/O."""
+    from simulations.bench.command import run_command  # noqa: PLC0415
+
+    return run_command(argv)
