@@ -11,15 +11,16 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from fractions import Fraction
 from functools import partial
 from typing import Final
 
 from interfaces.domain.units import NEVER_S
 from interfaces.drivers.clock import Clock
-from interfaces.drivers.device import REBOOT_JITTER_S, Device, DueBlock, PointSpec
+from interfaces.drivers.device import Device, DueBlock, PointSpec
 from interfaces.drivers.links import Link
+from interfaces.drivers.member import Member, has_restarted
 from interfaces.drivers.modbus import Counters, ModbusPort
 from interfaces.drivers.outbox import Outbox
 from interfaces.drivers.polling import SETTLE_FOR_S
@@ -32,7 +33,6 @@ from interfaces.drivers.writes import (
     NOT_APPLIED,
     RENEWALS_PER_TIMEOUT,
     DueWrite,
-    WriteBook,
     due_writes,
     is_unapplied,
     target_of,
@@ -53,25 +53,6 @@ PROVISION_TRIES: Final = 3
 """After so many rounds without an answer the failsafe counts as unverified, and setpoints may be written."""
 FAST_PERIOD_S: Final = 1.0
 """Polls at least this fast come before all slower ones."""
-
-
-@dataclass(slots=True)
-class _Member:
-    """A device and what the connection keeps beside it."""
-
-    device: Device
-    book: WriteBook = field(default_factory=WriteBook)
-    provision_at_s: float = NEVER_S
-    discover_at_s: float = NEVER_S
-    unanswered: int = 0
-    quiet_until_s: float = NEVER_S
-    uptime_s: float | None = None
-    serial: str | None = None
-    provision_failures: int = 0
-
-    @property
-    def key(self) -> str:
-        return self.device.spec.key
 
 
 Job = Callable[[], Awaitable[None]]
@@ -101,9 +82,10 @@ class Connection:
         self._readings = readings
         self._clock = clock
         self._started_s = clock()
-        self._members = [_Member(Device(spec)) for spec in points]
+        self._members = [Member(Device(spec)) for spec in points]
         self._connects = 0
         self._fast_since_slow = 0
+        self._told_lost = False
         self._wake = asyncio.Event()
         for member in self._members:
             outbox.wake_by(member.key, self._wake)
@@ -183,7 +165,7 @@ class Connection:
                 return partial(self._life_bit, member)
         return self._poll_job(ready, now_s)
 
-    def _may_ask(self, member: _Member, now_s: float) -> bool:
+    def _may_ask(self, member: Member, now_s: float) -> bool:
         """Whether any request is allowed: not, once the lease is over, where it would keep the watchdog quiet."""
         spec = member.device.spec
         if not spec.managed or spec.profile.keepalive.kind != "any_request":
@@ -193,7 +175,7 @@ class Connection:
             return now_s < self._started_s + BOOT_GRACE_S
         return now_s <= lease_s
 
-    def _life_bit_due(self, member: _Member, now_s: float) -> bool:
+    def _life_bit_due(self, member: Member, now_s: float) -> bool:
         device = member.device
         if not device.spec.managed or device.profile.keepalive.kind != "register":
             return False
@@ -201,10 +183,10 @@ class Connection:
             return False
         return now_s >= member.book.life_bit_s + timeout_s(device) / RENEWALS_PER_TIMEOUT
 
-    def _poll_job(self, ready: Sequence[_Member], now_s: float) -> Job | None:
+    def _poll_job(self, ready: Sequence[Member], now_s: float) -> Job | None:
         """The latest of the fast polls; after a round of those, one slower poll that is due, so that none starves."""
-        fast: list[tuple[float, _Member, DueBlock]] = []
-        slow: list[tuple[float, _Member, DueBlock]] = []
+        fast: list[tuple[float, Member, DueBlock]] = []
+        slow: list[tuple[float, Member, DueBlock]] = []
         fast_count = 0
         for member in ready:
             until_s = self._fast_until_s(member)
@@ -232,12 +214,12 @@ class Connection:
         ]
         return min(dues, default=now_s + REST_MAX_S)
 
-    def _fast_until_s(self, member: _Member) -> float:
+    def _fast_until_s(self, member: Member) -> float:
         return max(member.device.fast_until_s, self._outbox.fast_until_s.get(member.key, NEVER_S))
 
     # ---- doing it
 
-    async def _poll(self, member: _Member, due: DueBlock) -> None:
+    async def _poll(self, member: Member, due: DueBlock) -> None:
         device, block = member.device, due.block
         due.asked(self._clock(), self._fast_until_s(member))
         reply = await self.port.read_block(block.table, device.unit_of(block), block.addr, block.count)
@@ -249,7 +231,7 @@ class Connection:
         if device.accept(block, reply.words, reply.at_s, due):
             self._look_for_restart(member)
 
-    async def _discover(self, member: _Member) -> None:
+    async def _discover(self, member: Member) -> None:
         device = member.device
         model = device.spec.profile.sunspec
         if model is None:
@@ -263,7 +245,7 @@ class Connection:
         device.use(resolved)
         device.resolved = True
 
-    async def _provision(self, member: _Member) -> None:
+    async def _provision(self, member: Member) -> None:
         failure = await provision(self.port, member.device)
         now_s = self._clock()
         self._note(member, failure)
@@ -278,7 +260,7 @@ class Connection:
             device.reading = replace(device.reading, failsafe=FailsafeStatus())
             member.book.provisioned = True
 
-    async def _life_bit(self, member: _Member) -> None:
+    async def _life_bit(self, member: Member) -> None:
         device, keepalive = member.device, member.device.profile.keepalive
         register = device.profile.register(keepalive.register or "")
         failure = await write_value(self.port, device, register, Fraction(keepalive.value))
@@ -287,7 +269,7 @@ class Connection:
         if failure is not None:
             member.book.life_bit_s += AFTER_BUG_S - timeout_s(device) / RENEWALS_PER_TIMEOUT
 
-    async def _write(self, member: _Member, due: DueWrite) -> None:
+    async def _write(self, member: Member, due: DueWrite) -> None:
         """Write one value, unless its lease has run out by now; then read back what became of it."""
         device, book = member.device, member.book
         target = target_of(device, due.value) if due.channel == "setpoint" else due.value
@@ -317,7 +299,7 @@ class Connection:
             device.fast_until_s = now_s + SETTLE_FOR_S
         await self._read_back(member, due, target, now_s)
 
-    async def _read_back(self, member: _Member, due: DueWrite, target: int, written_s: float) -> None:
+    async def _read_back(self, member: Member, due: DueWrite, target: int, written_s: float) -> None:
         device, profile = member.device, member.device.profile
         names: tuple[str | None, ...] = ()
         control = profile.setpoint or profile.power_setpoint
@@ -334,14 +316,14 @@ class Connection:
         self._note(member, failure)
         self._judge_setpoint(member)
 
-    def _judge_setpoint(self, member: _Member) -> None:
+    def _judge_setpoint(self, member: Member) -> None:
         unapplied = is_unapplied(member.device, member.book)
         status = member.device.reading.setpoint
         if unapplied != (status.problem == NOT_APPLIED):
             status = replace(status, problem=NOT_APPLIED if unapplied else "")
             member.device.reading = replace(member.device.reading, setpoint=status)
 
-    def _requests(self, member: _Member, due: DueWrite) -> tuple[RegisterWrite, ...] | CannotWrite:
+    def _requests(self, member: Member, due: DueWrite) -> tuple[RegisterWrite, ...] | CannotWrite:
         device = member.device
         if due.channel == "stop":
             return stop_writes(device.profile, due.value)
@@ -354,17 +336,19 @@ class Connection:
     def _on_connect(self) -> None:
         """Whoever answers now may have restarted meanwhile: everything is read, verified and written anew."""
         self._connects = self.port.counters.connects
+        log.info("connected link=%s", self.link)
+        self._told_lost = False
         for member in self._members:
             self._start_over(member)
 
-    def _start_over(self, member: _Member) -> None:
+    def _start_over(self, member: Member) -> None:
         member.device.start_over()
         member.device.resolved = member.device.spec.profile.sunspec is None
         member.book.forget()
         member.provision_at_s = member.discover_at_s = member.quiet_until_s = NEVER_S
         member.unanswered = member.provision_failures = 0
 
-    def _note(self, member: _Member, failure: ReadFailure | WriteFailure | None) -> None:
+    def _note(self, member: Member, failure: ReadFailure | WriteFailure | None) -> None:
         """Count requests without an answer. A dead device on a shared line is asked rarely: others keep their pace."""
         if failure is not None and failure.exception_code is None:
             member.unanswered += 1
@@ -377,20 +361,18 @@ class Connection:
             if was_dead:
                 self._start_over(member)
 
-    def _look_for_restart(self, member: _Member) -> None:
-        """An uptime that fell, or another serial number: the device lost what we told it."""
+    def _look_for_restart(self, member: Member) -> None:
+        """A device that restarted lost what we told it."""
         self._judge_setpoint(member)
-        reading = member.device.reading
-        uptime_s, serial = reading.value("uptime_s"), reading.roles.get("serial")
-        told = str(serial.value) if serial is not None and serial.value is not None else None
-        fell = uptime_s is not None and member.uptime_s is not None and uptime_s < member.uptime_s - REBOOT_JITTER_S
-        swapped = told is not None and member.serial is not None and told != member.serial
-        member.uptime_s, member.serial = uptime_s, told or member.serial
-        if fell or swapped:
+        if has_restarted(member):
+            reboots = member.device.reading.reboots + 1
             self._start_over(member)
-            member.device.reading = replace(member.device.reading, reboots=reading.reboots + 1)
+            member.device.reading = replace(member.device.reading, reboots=reboots)
 
     def _all_lost(self, problem: str) -> None:
+        if not self._told_lost:
+            log.warning("connection lost link=%s reason=%s", self.link, problem or "hung up")
+            self._told_lost = True
         for member in self._members:
             member.device.lost(problem or member.device.reading.problem)
         self._publish()

@@ -27,8 +27,8 @@ from interfaces.drivers.sunspec import as_if_found
 ILLEGAL_ADDRESS: Final = 2
 REREAD_MAX: Final = 3
 """Readings that wait for a second one are repeated at once this often, then at the usual rate."""
-REBOOT_JITTER_S: Final = 2.0
-"""An uptime that falls by more than this is a restart; less is rounding."""
+ABSENT_RETRY_S: Final = 60.0
+"""A register the device said it does not have is asked for again after this: it may have been starting up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,12 @@ class DueBlock:
     last_s: float = NEVER_S
     vote: Vote = field(default_factory=Vote)
     held_in_a_row: int = 0
+    refused: bool = False
 
     def period_at(self, now_s: float, fast_until_s: float) -> float:
-        """Its period now: the settle rate for a while after a setpoint change."""
+        """Its period now: the settle rate for a while after a setpoint change, a slow one while it is refused."""
+        if self.refused:
+            return max(self.period_s, ABSENT_RETRY_S)
         if self.settle_s is not None and now_s < fast_until_s:
             return min(self.period_s, self.settle_s)
         return self.period_s
@@ -116,6 +119,9 @@ class Device:
         """Everything is read anew, after connecting or a restart; what was absent may exist now."""
         self.absent.clear()
         self._longest_remaining_s = 0.0
+        if self.spec.profile.sunspec is not None:
+            self.values.clear()  # scale factors of what may be another device now
+            self.times.clear()
         self.use(self._placed)
 
     def unit_of(self, block: Block) -> int:
@@ -142,7 +148,8 @@ class Device:
         self.times |= dict.fromkeys(fresh, at_s)
         self._publish(fresh, at_s)
         if due is not None:
-            due.held_in_a_row = 0
+            due.held_in_a_row, due.refused = 0, False
+            self.absent.difference_update(fresh)
         if due is not None and due.measures:
             digest = zlib.crc32(struct.pack(f">{len(words)}H", *words))
             number = self.reading.sample_no + 1
@@ -248,11 +255,13 @@ class Device:
         self.reading = replace(self.reading, failsafe=status)
 
     def _split(self, due: DueBlock) -> None:
-        self.blocks.remove(due)
         parts = split(due.block, self.profile.limits)
         if not parts:
+            due.refused = True
             self.absent |= {register.name for register in due.block.registers}
             self.values |= dict.fromkeys((register.name for register in due.block.registers), None)
+            return
+        self.blocks.remove(due)
         for part in parts:
             roles = tuple(r for r in due.roles if _holds(part.registers, self._role_registers[r]))
             self.blocks.append(DueBlock(part, due.period_s, due.settle_s, roles, due.measures))

@@ -17,7 +17,7 @@ from interfaces.drivers.registers import EncodeFailure, writable_words
 from interfaces.drivers.replies import ReadFailure, WriteFailure
 
 AGAIN_S: Final = 3600.0
-RETRY_S: Final = 5.0
+RETRY_S: Final = 1.0
 
 
 async def provision(port: ModbusPort, device: Device) -> ReadFailure | WriteFailure | None:

@@ -142,6 +142,8 @@ def _all_words(
     for write in writes:
         register = profile.register(write.register)
         value = Fraction(str(write.constant)) if write.constant is not None else amount * Fraction(str(write.factor))
+        if register.sf is not None and register.sf not in values:
+            return CannotWrite(f"{register.sf} is not known yet")
         sf = values.get(register.sf) if register.sf else None
         words = writable_words(register, value, profile.word_order, sf if isinstance(sf, int) else None)
         if isinstance(words, EncodeFailure):

@@ -1,7 +1,8 @@
 """Which write of a point is due: pure bookkeeping of what was wanted, written, confirmed.
 
 A setpoint is written when it changes, again at a third of the device's time-out, and at once when the device turns out
-to hold another value. Decreases go before raises; a raise waits until the device's failsafe has been seen to.
+to hold another value. Decreases go before raises; whatever does not lower a current waits until the device's failsafe
+has been seen to.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def _setpoint_order(device: Device, book: WriteBook, value: int, now_s: float) -
     target, last = target_of(device, value), book.written.get("setpoint")
     known = last if last is not None else device.reading.setpoint.readback_milli
     change = abs(target) - abs(known) if known is not None else abs(target)
-    if change > 0 and not book.provisioned:
+    if target and change >= 0 and not book.provisioned:
         return None
     if last != target:
         return change

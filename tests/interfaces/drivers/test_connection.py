@@ -380,7 +380,7 @@ async def test_row_33_bender_lost_its_watchdog_at_a_reconnect():
         assert not found.reading().connected
         await found.server.start()
         await found.run_for(6)
-        assert [(addr, words) for _, addr, words in found.log] == [(1000, (10,)), (131, (6,)), (132, (60,))]
+        assert [(addr, words) for _, addr, words in found.log] == [(131, (6,)), (132, (60,)), (1000, (10,))]
         assert found.reading().failsafe.verdict == "verified"
 
 
@@ -561,12 +561,29 @@ async def test_a_device_that_refuses_a_block_is_asked_for_less():
         before = found.connection.counters.faults.total()
         await found.run_for(20)
         assert found.connection.counters.faults.total() == before  # what it does not have is not asked again
+        # Later it is, once: a device that was starting up may have it by then.
+        await found.run_for(41)
+        assert found.connection.counters.faults.total() > before
         # After a reconnect everything is tried anew.
         banks[255].put("holding", 218, (0, 1000, 0, 3680, 0, 230, 0, 230, 0, 230))
         found.server.hang_up()
         await asyncio.sleep(0.01)
         await found.run_for(2)
         assert found.reading().value("voltage_l1_v") == 230
+
+
+async def test_a_meter_that_refused_everything_while_it_started_comes_back():
+    banks = device("cg_em24_e1", EM24_E1)
+    whole = banks[1].tables["input"]
+    banks[1].tables["input"] = {}
+    async with bench(banks, [spec("cg_em24_e1")]) as found:
+        await found.run_for(5)
+        assert found.reading().sample_no == 0
+        banks[1].tables["input"] = whole
+        await found.run_for(61)
+        assert found.reading().value("current_l1_a") == 16.123
+        assert found.reading().sample_s > found.now.s - 0.5
+        assert found.connection.counters.connects == 1
 
 
 async def test_words_a_device_hangs_up_over_are_never_asked_for():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib import resources
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -168,6 +169,14 @@ def _as_json(node):
     if isinstance(node, dict):
         return {str(key): _as_json(value) for key, value in node.items()}
     return [_as_json(item) for item in node] if isinstance(node, list) else node
+
+
+def test_the_documented_example_is_a_profile_and_the_list_of_profiles_is_complete():
+    text = (Path(__file__).parents[3] / "docs" / "profiles.md").read_text("utf-8")
+    example = text.split("```yaml\n")[1].split("```")[0]
+    assert isinstance(parse_profile(example, "docs"), Profile)
+    listed = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
+    assert set(profile_ids()) <= listed
 
 
 def test_sunspec_points_get_their_not_implemented_value():
