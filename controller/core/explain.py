@@ -21,6 +21,15 @@ PROTECTION_REASONS: Final[tuple[int, ...]] = tuple(
 )
 
 
+WAITING: Final[tuple[Reason, ...]] = (
+    Reason.MIN_OFF_TIME,
+    Reason.RESTART_MARGIN,
+    Reason.ROTATED,
+    Reason.SATISFIED,
+    Reason.QUEUED,
+)
+
+
 def explain(
     setpoint_ma: Ints,
     wish: Wish,
@@ -61,11 +70,7 @@ def explain(
     choices = [
         wish.reason,
         env.high_reason,
-        np.full(topology.n, int(Reason.MIN_OFF_TIME)),
-        np.full(topology.n, int(Reason.RESTART_MARGIN)),
-        np.full(topology.n, int(Reason.ROTATED)),
-        np.full(topology.n, int(Reason.SATISFIED)),
-        np.full(topology.n, int(Reason.QUEUED)),
+        *(np.full(topology.n, int(code)) for code in WAITING),
         granted.reason,
         np.where(want >= topology.max_ma, int(Reason.WISH), wish.reason),
         env.high_reason,

@@ -1,8 +1,9 @@
 """Unused current is lent to waiting cars by lowering the offer, never by trusting a low measurement.
 
-When a full row keeps somebody below his wish, whether at 0 or above, and the gap between offer and draw has exceeded max(2 A, 15 %) for 10 s, the offer
-is lowered to the draw + 2 A. It returns through the ledger when the draw is within 1 A of it for 3 s. A draw that falls
-with the offer shows a habit (such a car always stays below its offer): the offer is restored and never lent again.
+When a full row keeps somebody below his wish, at 0 or above, and the gap between offer and draw has exceeded
+max(2 A, 15 %) for 10 s, the offer is lowered to the draw + 2 A. It returns through the ledger when the draw is within
+1 A of it for 3 s. A draw that falls with the offer shows a habit (such a car always stays below its offer): the offer
+is restored and never lent again.
 """
 
 from __future__ import annotations

@@ -161,14 +161,13 @@ class ProtectionState:
 @dataclass(frozen=True, slots=True)
 class Timers:
     """Starts and pauses. ``fit_s`` since when minimum + 2 A fit (inf: not), ``off_until_s``, ``limit_pauses`` the
-    doubling, ``limit_paused`` the present pause is a limit pause, ``wait_s`` since when it waits for current.
+    doubling, ``limit_paused`` the present pause is a limit pause.
     """
 
     fit_s: Floats
     off_until_s: Floats
     limit_pauses: Ints
     limit_paused: Bools
-    wait_s: Floats
 
 
 @dataclass(frozen=True, slots=True)

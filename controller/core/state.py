@@ -269,4 +269,4 @@ def _boot_timers(topology: Topology, now_s: float, retained: Retained | None) ->
                 off[topology.index[name]] = now_s + rest_s
                 pauses[topology.index[name]] = count
                 paused[topology.index[name]] = True
-    return Timers(_times(n, np.inf), off, pauses, paused, _times(n, np.inf))
+    return Timers(_times(n, np.inf), off, pauses, paused)

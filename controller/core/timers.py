@@ -61,6 +61,5 @@ def advance_timers(
         off_until_s=np.where(by_limit, now_s + off_s, np.where(began, now_s, state.off_until_s)),
         limit_pauses=pauses + by_limit,
         limit_paused=np.where(by_limit, True, state.limit_paused & ~started & ~began),
-        wait_s=np.where(waits, np.minimum(state.wait_s, now_s), np.inf),
     )
     return nxt, np.where(started, now_s, sessions.start_s)
