@@ -125,7 +125,9 @@ def budget_rows(state: Background, image: Image, topology: Topology, now_s: floa
     late_s = np.maximum(0.0, meter_age_s(image, topology, now_s) - topology.meter_period_s - topology.period_s)
     late_s = np.where(state.lost | ~topology.metered, 0.0, np.minimum(late_s, AGE_LOST_S))
     age_ma = topology.period_margin_ma + (late_s * AGE_MARGIN_MA_PER_S).astype(np.int64)
-    amps = topology.limit_ma - age_ma[:, None] - np.maximum(state.estimate[:, :POWER_ROW], 0)
+    drawn = state.estimate[:, :POWER_ROW]
+    drawn = np.where(topology.firm_export[:, None], drawn, np.maximum(drawn, 0))
+    amps = topology.limit_ma - age_ma[:, None] - drawn
     power = np.where(topology.max_import_mw == MISSING, NO_LIMIT, topology.max_import_mw - state.estimate[:, POWER_ROW])
     rows: Ints = np.maximum(np.concatenate([amps, power[:, None]], axis=1), 0)
     return rows

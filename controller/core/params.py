@@ -106,7 +106,7 @@ class Params:
     """What one scan may use besides image and state. Changes online only at a scan boundary.
 
     ``follow_plans``: the site follows plans. ``ledger``: raises wait for released current; only the simulator's naive
-    comparison policy switches it off. ``targets``: fallback uses targets and prices. ``monitor_only``: nothing is
+    comparison policy switches it off. ``use_targets``: fallback uses targets and prices. ``monitor_only``: nothing is
     ever written. ``never_pause``: asset ids added online.
     """
 

@@ -63,14 +63,16 @@ def scan(
     target = np.where(allocation.on_one, 0, allocation.amps_ma)
     granted = grant(target, demand.order, env.budget, cost, image, state, params, now_s)
     setpoint = _with_exports(granted.setpoint_ma, wish, env, state, topology)
-    setpoint = quantise(setpoint, topology) if state.complete else np.maximum(state.ledger.offer_ma, 0)
+    writes = state.complete and not params.monitor_only
+    setpoint = quantise(setpoint, topology) if writes else np.maximum(state.ledger.offer_ma, 0)
     verdict = _guarded(setpoint, env, cost, image, state, params, now_s)
     reason, binding = explain(setpoint, wish, env, demand, allocation, granted, state, topology, now_s)
-    reason = reason if state.complete else np.full_like(reason, int(Reason.BOOT))
+    if not writes:
+        reason = np.full_like(reason, int(Reason.NOT_MANAGED if params.monitor_only else Reason.BOOT))
     if verdict.bad:
         setpoint, reason = _subtrees_to_failsafe(setpoint, reason, verdict, state, topology)
         verdict = replace(verdict, memory=replace(verdict.memory, told_ma=setpoint))
-    commands = _commands(setpoint, reason, binding, wish, state, verdict, now_s)
+    commands = _commands(setpoint, reason, binding, wish, state, verdict, writes, now_s)
     before = state
     state = _remember(commands, verdict, demand, allocation, env, image, state, params, now_s)
     return commands, _report(image, before, state, env, cost, verdict, params, now_s), state
@@ -161,7 +163,8 @@ def _guarded(
 ) -> Verdict:
     lost = tuple((~np.isposinf(state.ledger.lost_s)).tolist())
     verdict = guard(setpoint, env.budget, cost, state.guard, image, params.topology, lost, now_s)
-    return verdict if params.ledger and state.complete else replace(verdict, bad=())
+    checks = params.ledger and state.complete and not params.monitor_only
+    return verdict if checks else replace(verdict, bad=())
 
 
 def _subtrees_to_failsafe(
@@ -181,9 +184,10 @@ def _commands(
     wish: Wish,
     state: ControllerState,
     verdict: Verdict,
+    writes: bool,
     now_s: float,
 ) -> Commands:
-    """The outputs; without a lease before the first complete image: the chargers keep what they were told before."""
+    """The outputs; without a lease where nothing is written: the chargers keep what they were told."""
     changed = (setpoint != state.ledger.offer_ma) | (now_s - state.ledger.change_s < SETTLE_POLL_S)
     return Commands(
         setpoint_ma=setpoint,
@@ -193,7 +197,7 @@ def _commands(
         reason=reason,
         binding=binding,
         fast_poll=changed,
-        valid_until_s=now_s + LEASE_S if state.complete else now_s,
+        valid_until_s=now_s + LEASE_S if writes else now_s,
         failsafe=not state.complete or state.error_scans > 0,
         guard_ok=not verdict.bad,
     )
