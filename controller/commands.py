@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from interfaces.domain.site_file import Problem, Site, SiteResult
 
 EXIT_OK = 0
+EXIT_DIFFERENT = 1
 EXIT_REFUSED = 2
 
 
@@ -42,6 +43,49 @@ def check(argv: list[str]) -> int:
         print_json(_figures(result))
     _tell(arguments.file, result, quiet=arguments.json)
     return EXIT_REFUSED if result.site is None else EXIT_OK
+
+
+def run(argv: list[str]) -> int:
+    """`controller run [SITE]`: field and gateway of one site until SIGTERM; 2 when a file is refused."""
+    from controller.service.run import run as run_service  # noqa: PLC0415  `check` must not pay for it
+
+    parser = command_parser("controller run", "Run the controller of a site: its field and gateway processes.")
+    parser.add_argument("site", nargs="?", type=Path, help="the site file; without it the service file names it")
+    parser.add_argument("--service", type=Path, help="the service file (default: /etc/stroomwacht/service.yaml)")
+    parser.add_argument("--only", choices=("field", "gateway"), help="one process alone, for a service manager")
+    arguments = parser.parse_args(argv)
+    return run_service(arguments.site, arguments.service, arguments.only)
+
+
+def replay(argv: list[str]) -> int:
+    """`controller replay FILE`: recorded scans through the same code; 0 when all are equal, 1 when one is not."""
+    from controller.service.replay import figures_of, files_of, in_words  # noqa: PLC0415
+    from controller.service.replay import replay as run_replay  # noqa: PLC0415
+
+    parser = command_parser("controller replay", "Replay a journal and compare bit by bit.", figures=True)
+    parser.add_argument("file", type=Path, help="a journal segment, or a folder of them")
+    arguments = parser.parse_args(argv)
+    outcome = run_replay(files_of(arguments.file))
+    if arguments.json:
+        print_json(figures_of(outcome))
+    else:
+        print(in_words(outcome))
+    return EXIT_OK if outcome.mismatches == 0 else EXIT_DIFFERENT
+
+
+def doctor(argv: list[str]) -> int:
+    """`controller doctor`: 0 when the controller of this machine is well, 1 with what is wrong."""
+    from controller.service.run import ask_health  # noqa: PLC0415
+
+    parser = command_parser("controller doctor", "Say what is wrong with the controller that runs here.", figures=True)
+    parser.add_argument("--service", type=Path, help="the service file (default: /etc/stroomwacht/service.yaml)")
+    arguments = parser.parse_args(argv)
+    health = ask_health(arguments.service)
+    if arguments.json:
+        print_json(health)
+    else:
+        print("\n".join(problem["text"] for problem in health["problems"]) or "all is well")
+    return EXIT_OK if health["ok"] else EXIT_DIFFERENT
 
 
 def _tell(file: Path, result: SiteResult, *, quiet: bool) -> None:

@@ -1,0 +1,261 @@
+"""The gateway process: reads the stream of the field process and keeps journal, metrics, health and the site file.
+
+It may block, fail or die without the scan noticing. Disk writes happen in a thread with a bounded queue, so that health
+is answered while a disk is slow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import queue
+import signal
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+
+from controller.service.health import Known, health, problems, view
+from controller.service.http import HttpServer
+from controller.service.journal_ring import JournalRing, RingBounds
+from controller.service.logs import Conditions
+from controller.service.messages import (
+    LENGTH,
+    MAX_OUT_BYTES,
+    OUT,
+    Entry,
+    Hello,
+    Setup,
+    SiteText,
+    Status,
+    Verdict,
+    framed,
+)
+from controller.service.metrics import SiteCollector
+from controller.service.process import end_with_supervisor, owned_folder
+from controller.service.realtime import limit_memory
+from controller.service.service_file import ServiceConfig
+from controller.service.site_setup import SiteSetup, setup_of
+from interfaces.domain.codec import CodecError, pack, unpack_any
+from interfaces.domain.site_yaml import MAX_BYTES
+from interfaces.drivers.clock import monotonic_s
+
+log = logging.getLogger(__name__)
+
+RECONNECT_S: Final = 0.2
+LOOK_EVERY_S: Final = 1.0
+"""How often the site file and the conditions are looked at."""
+JOURNAL_QUEUE: Final = 600
+"""Two minutes of scans."""
+JOURNAL_CLOSE_S: Final = 5.0
+SECONDS_PER_MINUTE: Final = 60
+
+
+class JournalThread:
+    """A ring that is written beside everything else. A full queue loses scans, which the ring sees as a gap."""
+
+    def __init__(self, ring: JournalRing) -> None:
+        self._ring = ring
+        self._waiting: queue.Queue[tuple[Any, bytes] | None] = queue.Queue(JOURNAL_QUEUE)
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def lost(self) -> int:
+        """Scans that are not on disk."""
+        return self._ring.lost + self._dropped
+
+    @property
+    def problem(self) -> str:
+        return self._ring.problem
+
+    @property
+    def current(self) -> Path | None:
+        return self._ring.current
+
+    def put(self, message: Any, packed: bytes) -> None:
+        try:
+            self._waiting.put_nowait((message, packed))
+        except queue.Full:
+            self._dropped += isinstance(message, Entry)
+
+    def close(self) -> None:
+        """Write what waits, within a bounded time."""
+        try:
+            self._waiting.put(None, timeout=JOURNAL_CLOSE_S)
+        except queue.Full:
+            return
+        self._thread.join(JOURNAL_CLOSE_S)
+
+    def _run(self) -> None:
+        while (item := self._waiting.get()) is not None:
+            self._ring.take(*item)
+        self._ring.close()
+
+
+class Gateway:
+    """Everything the process holds. Use ``run``."""
+
+    def __init__(self, config: ServiceConfig) -> None:
+        self._config = config
+        bounds = RingBounds(config.journal.max_mb << 20, config.journal.segment_minutes * SECONDS_PER_MINUTE)
+        self._journal = JournalThread(JournalRing(config.journal_dir, bounds))
+        self._known = Known()
+        self._setup: tuple[str, SiteSetup] | None = None
+        self._conditions = Conditions(log)
+        self._writer: asyncio.StreamWriter | None = None
+        self._site_seen: tuple[int, int, int] | None = None
+        self._sent_text: str | None = None
+        registry = CollectorRegistry()
+        registry.register(SiteCollector(self.known, monotonic_s))
+        pages = {"/health": self._health, "/view": lambda: view(self.known())}
+        self._http = HttpServer(config.http.host, config.http.port, registry, pages)
+
+    def known(self) -> Known:
+        """The latest of everything; called from other threads, so it is one immutable value."""
+        return replace(self._known, journal_problem=self._journal.problem, journal_lost=self._journal.lost)
+
+    def _health(self) -> dict[str, Any]:
+        known = self.known()
+        current = self._journal.current
+        return {
+            **health(known, monotonic_s()),
+            "gateway_pid": os.getpid(),
+            "journal": None if current is None else str(current),
+            "journal_lost": known.journal_lost,
+        }
+
+    async def run(self) -> int:
+        """Read, until told to stop."""
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._forget_site)
+        self._tell_where()
+        tasks = [asyncio.create_task(self._read_for_ever()), asyncio.create_task(self._look_for_ever())]
+        stopped = asyncio.create_task(stop.wait())
+        done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        for task in (*tasks, stopped):
+            task.cancel()
+        await asyncio.gather(*tasks, stopped, return_exceptions=True)
+        self._journal.close()
+        self._http.close()
+        for task in done - {stopped}:
+            task.result()
+        return 0
+
+    def _tell_where(self) -> None:
+        """Which process this is and where it answers, for tools on this machine."""
+        place = self._config.run_dir / "gateway.json"
+        told = {"pid": os.getpid(), "host": self._config.http.host, "port": self._http.port}
+        aside = place.with_suffix(".new")
+        aside.write_text(json.dumps(told), encoding="utf-8")
+        aside.replace(place)
+
+    async def _read_for_ever(self) -> None:
+        while True:
+            try:
+                reader, self._writer = await asyncio.open_unix_connection(self._config.stream_path)
+            except OSError:
+                await asyncio.sleep(RECONNECT_S)
+                continue
+            try:
+                await self._read(reader)
+            except (asyncio.IncompleteReadError, OSError):
+                log.warning("stream_lost")
+            finally:
+                writer, self._writer = self._writer, None
+                writer.transport.abort()
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        while True:
+            (size,) = LENGTH.unpack(await reader.readexactly(LENGTH.size))
+            if size > MAX_OUT_BYTES:
+                log.warning("stream_damaged size=%d", size)
+                return
+            packed = await reader.readexactly(size)
+            message = unpack_any(packed, OUT)
+            if isinstance(message, CodecError):
+                log.warning("message_refused reason=%r", str(message))
+                continue
+            if not isinstance(message, Status | Verdict):
+                self._journal.put(message, packed)
+            await self._learn(message)
+
+    async def _learn(self, message: Any) -> None:
+        match message:
+            case Hello():
+                self._known = replace(self._known, hello=message, status=None, site_verdict=None)
+                self._forget_site()
+            case Setup():
+                await self._learn_site(message.site_text)
+            case Entry():
+                now_s = monotonic_s()
+                self._known = replace(self._known, record=message.record, record_s=now_s, error=message.error)
+            case Status():
+                self._known = replace(self._known, status=message)
+            case Verdict():
+                self._note(message)
+
+    async def _learn_site(self, text: str) -> None:
+        if self._setup is None or self._setup[0] != text:
+            setup = await asyncio.to_thread(setup_of, text)
+            if not isinstance(setup, SiteSetup):
+                return
+            self._setup = (text, setup)
+        self._known = replace(self._known, setup=self._setup[1])
+
+    def _note(self, verdict: Verdict) -> None:
+        log.info("verdict about=%s accepted=%s reason=%r", verdict.about, verdict.accepted, verdict.reason)
+        if verdict.about == "site":
+            self._known = replace(self._known, site_verdict=verdict)
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            self._conditions.update(problems(self.known(), monotonic_s()))
+            await self._look_at_site()
+
+    def _forget_site(self) -> None:
+        """Look at the site file again, whether it changed or not."""
+        self._site_seen = None
+        self._sent_text = None
+
+    async def _look_at_site(self) -> None:
+        """Send the site file to the field process when it is another one than the one that runs."""
+        writer, setup = self._writer, self._setup
+        if writer is None or setup is None:
+            return
+        try:
+            facts = self._config.site.stat()
+            seen = (facts.st_mtime_ns, facts.st_size, facts.st_ino)
+            if seen == self._site_seen:
+                return
+            self._site_seen = seen
+            if facts.st_size > MAX_BYTES:
+                self._note(Verdict("site", accepted=False, reason=f"it is larger than {MAX_BYTES} bytes"))
+                return
+            content = await asyncio.to_thread(self._config.site.read_bytes)
+        except OSError:
+            return
+        text = content.decode("utf-8-sig", "replace")
+        if text == setup[0]:
+            self._known = replace(self._known, site_verdict=None)
+        elif text != self._sent_text:
+            writer.write(framed(pack(SiteText(text))))
+            await writer.drain()
+        self._sent_text = text
+
+
+def run_gateway(config: ServiceConfig) -> int:
+    """The process: prepare it, run it, and its exit code."""
+    limit_memory(config.memory.gateway_mb)
+    end_with_supervisor(os.environ)
+    owned_folder(config.run_dir)
+    owned_folder(config.journal_dir)
+    return asyncio.run(Gateway(config).run())

@@ -1,0 +1,90 @@
+"""Messages from the gateway: checked where they arrive, kept in a bounded queue, read once at the start of a scan."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from controller.service.gather import Inputs
+from controller.service.messages import IN, MAX_IN_BYTES, DeclaredOff, OperatorOrder, SiteText, Verdict
+from interfaces.domain.codec import CodecError, unpack_any
+from interfaces.domain.image import Fire
+from interfaces.domain.plan import Plan, plan_problems
+from interfaces.domain.targets import Targets
+from interfaces.domain.units import MISSING
+
+QUEUE: Final = 64
+PER_SCAN: Final = 8
+MAX_MESSAGE_BYTES: Final = 256 * 1024
+MAX_TARGETS: Final = 2000
+MAX_PRICES: Final = 1000
+
+
+@dataclass(slots=True)
+class Inbox:
+    """The queue. ``full`` tells the reader of the socket to wait."""
+
+    site_id: str
+    waiting: deque[Any] = field(default_factory=deque)
+
+    @property
+    def full(self) -> bool:
+        return len(self.waiting) >= QUEUE
+
+    def take(self, packed: bytes) -> Verdict | None:
+        """Check one message and queue it; a verdict only when it is refused."""
+        message = unpack_any(packed, IN, max_bytes=MAX_IN_BYTES)
+        if isinstance(message, CodecError):
+            return Verdict("message", accepted=False, reason=str(message))
+        about, reason = type(message).__name__.lower(), self._refusal(message, len(packed))
+        if reason:
+            return Verdict(about, accepted=False, reason=reason)
+        self.waiting.append(message)
+        return None
+
+    def read(self) -> list[Any]:
+        """The messages of this scan, oldest first."""
+        return [self.waiting.popleft() for _ in range(min(PER_SCAN, len(self.waiting)))]
+
+    def _refusal(self, message: Any, size: int) -> str:
+        if size > MAX_MESSAGE_BYTES and not isinstance(message, SiteText):
+            return f"larger than {MAX_MESSAGE_BYTES} bytes"
+        match message:
+            case Plan():
+                other = "" if message.site == self.site_id else f"the plan is for site {message.site}"
+                return "; ".join(filter(None, (other, *plan_problems(message))))
+            case Targets():
+                return _targets_problem(message)
+            case OperatorOrder():
+                known = message.fire in set(Fire) and (message.limit_mw == MISSING or message.limit_mw >= 0)
+                return "" if known else "fire input or limit is out of range"
+            case _:
+                return ""
+
+
+def _targets_problem(targets: Targets) -> str:
+    if len(targets.targets) > MAX_TARGETS or targets.price_eur_per_kwh.size > MAX_PRICES:
+        return f"more than {MAX_TARGETS} targets or {MAX_PRICES} prices"
+    if targets.price_eur_per_kwh.ndim != 1 or targets.price_step_s <= 0:
+        return "prices are one value per positive step"
+    if any(target.energy_wh < 0 for target in targets.targets):
+        return "an energy is negative"
+    return ""
+
+
+def with_message(inputs: Inputs, message: Plan | Targets | DeclaredOff | OperatorOrder) -> Inputs | str:
+    """The inputs after one message, or why it is refused. A plan or targets older than what is held are refused."""
+    match message:
+        case Plan():
+            if inputs.plan is not None and message.sequence < inputs.plan.sequence:
+                return f"plan {message.sequence} is older than {inputs.plan.sequence}"
+            return replace(inputs, plan=message)
+        case Targets():
+            if inputs.targets is not None and message.sequence < inputs.targets.sequence:
+                return f"targets {message.sequence} are older than {inputs.targets.sequence}"
+            return replace(inputs, targets=message)
+        case DeclaredOff():
+            return replace(inputs, declared_off=frozenset(message.assets))
+        case OperatorOrder():
+            return replace(inputs, operator_limit_mw=message.limit_mw, operator_stop=message.stop, fire=message.fire)

@@ -1,0 +1,68 @@
+"""What the processes of one controller share: exit codes, environment, folders, addresses moved for a test bench."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from controller.service.service_file import host_port
+from interfaces.domain.site_types import Site
+from interfaces.drivers.links import Link, RtuOverTcpLink, SerialLink, TcpLink
+from interfaces.drivers.wiring import Wire, wires_of
+from interfaces.errors import UserError
+
+RESTART_EXIT: Final = 75
+"""The field process ended through failsafe and wants to be started again (EX_TEMPFAIL of sysexits)."""
+RESTARTS_VARIABLE: Final = "STROOMWACHT_RESTARTS"
+LAST_EXIT_VARIABLE: Final = "STROOMWACHT_LAST_EXIT"
+SUPERVISED_VARIABLE: Final = "STROOMWACHT_SUPERVISED"
+"""Set for children of our own supervisor: they end with it."""
+OWNER_ONLY: Final = 0o700
+PR_SET_PDEATHSIG: Final = 1
+
+
+def owned_folder(path: Path) -> None:
+    """Make a folder that only this user may look into."""
+    path.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
+
+
+def only_one(path: Path) -> int:
+    """Take the lock that says that this process runs the site; it is let go when the process ends, however it ends.
+
+    Raises:
+        UserError: another process holds it. Two controllers of one site would each spend its whole budget.
+    """
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise UserError(f"another field process runs with {path.parent}: stop it first") from error
+    return handle
+
+
+def end_with_supervisor(environment: Mapping[str, str]) -> None:
+    """Be sent SIGTERM when our own supervisor is gone (prctl(2)): a new one would start a second of us."""
+    if environment.get(SUPERVISED_VARIABLE) == "1":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def wires_here(site: Site, addresses: Mapping[str, str]) -> tuple[Wire, ...]:
+    """The connections of a site, with addresses moved as the service file says.
+
+    Keys are ``host:port`` or a serial device; a serial line moves to a transparent gateway.
+    """
+    return tuple(Wire(_moved(wire.link, addresses), wire.points) for wire in wires_of(site))
+
+
+def _moved(link: Link, addresses: Mapping[str, str]) -> Link:
+    place = link.device if isinstance(link, SerialLink) else f"{link.host}:{link.port}"
+    if place not in addresses:
+        return link
+    host, port = host_port(addresses[place])
+    return TcpLink(host, port) if isinstance(link, TcpLink) else RtuOverTcpLink(host, port, link.line)

@@ -1,0 +1,67 @@
+"""How the field process is doing, as one message a second: pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from controller.service.loop import ScanLoop
+from controller.service.messages import PointStatus, Status
+from controller.service.pacing import Histogram
+from controller.service.retain import RetainStatus
+from interfaces.domain.units import NEVER_S
+from interfaces.drivers.connection import Connection
+from interfaces.drivers.readings import Readings
+from interfaces.drivers.wiring import Wire
+
+NEVER_AGE_S: Final = -1.0
+QUANTILES: Final = (0.5, 0.99, 0.999)
+
+
+def status_of(
+    loop: ScanLoop,
+    wires: Sequence[tuple[Wire, Connection]],
+    readings: Readings,
+    retain: RetainStatus,
+    dropped: int,
+    now_s: float,
+) -> Status:
+    """The message."""
+    return Status(
+        scans=loop.number,
+        late=loop.pacer.late,
+        missed=loop.pacer.missed,
+        errors=loop.errors,
+        lateness_s=_quantiles(loop.lateness),
+        work_s=_quantiles(loop.work),
+        dropped=dropped,
+        retain_written=retain.written,
+        retain_failed=retain.failed,
+        retain_problem=retain.problem,
+        clock=loop.clock_watch.quality(),
+        clock_steps=loop.clock_watch.steps,
+        points=tuple(_points(wires, readings, now_s)),
+    )
+
+
+def _quantiles(durations: Histogram) -> tuple[float, float, float, float]:
+    p50, p99, p999 = (durations.quantile_s(share) for share in QUANTILES)
+    return p50, p99, p999, durations.most_s
+
+
+def _points(wires: Sequence[tuple[Wire, Connection]], readings: Readings, now_s: float) -> Iterator[PointStatus]:
+    for wire, connection in wires:
+        for point in wire.points:
+            reading = readings.points[point.key]
+            yield PointStatus(
+                key=point.key,
+                profile=point.profile.id,
+                connected=reading.connected,
+                problem=reading.problem,
+                reply_age_s=NEVER_AGE_S if reading.reply_s == NEVER_S else now_s - reading.reply_s,
+                setpoint_problem=reading.setpoint.problem,
+                status="" if reading.state is None else reading.state.status,
+                requests=connection.counters.requests,
+                timeouts=connection.counters.timeouts,
+                connects=connection.counters.connects,
+            )
