@@ -21,7 +21,8 @@ class Sessions:
     """Plug-in to plug-out, per asset. ``energy_mws`` (mW s) is integrated from measured power; ``start_s`` last start
     of charging; ``served_s`` last scan with an offer of at least the minimum; ``low_s`` since when it draws below 1 A
     although offered; ``ever_drew`` it charged in this session, ``restarted`` it was paused while it
-    drew and has not drawn since.
+    drew and has not drawn since; ``known_s`` when its pilot was first read
+    (inf: not yet): a car found then has not just arrived.
     """
 
     plugged: Bools
@@ -34,6 +35,7 @@ class Sessions:
     reading_s: Floats
     ever_drew: Bools
     restarted: Bools
+    known_s: Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ from controller.core.plausibility import rotation_use
 from controller.core.quantise import quantise
 from controller.core.raises import grant
 from controller.core.rules import RULES
+from controller.core.sessions import arrived
 from controller.core.state import ControllerState
 from controller.core.timers import advance_timers
 from controller.core.wish import Wish
@@ -227,7 +228,7 @@ def _remember(
         reason=commands.reason,
         asks=asks,
         fits=allocation.fits,
-        began=state.sessions.plugged_s == now_s,
+        began=arrived(state.sessions, now_s),
         now_s=now_s,
     )
     wired = row_weights(image, topology, topology.wired)

@@ -26,6 +26,12 @@ def power_mw(image: Image, topology: Topology) -> Ints:
     return result
 
 
+def arrived(state: Sessions, now_s: float) -> Bools:
+    """(N,) a car was plugged in just now, before our eyes: one found at our own start keeps its timers."""
+    just_now: Bools = (state.plugged_s == now_s) & (state.plugged_s > state.known_s)
+    return just_now
+
+
 def advance_sessions(
     state: Sessions, image: Image, offer_ma: Ints, topology: Topology, now_s: float, dt_s: float
 ) -> tuple[Sessions, Bools]:
@@ -62,5 +68,6 @@ def advance_sessions(
         reading_s=np.maximum(state.reading_s, image.asset_sample_s),
         ever_drew=plugged & ~began & (state.ever_drew | (drawn >= SATISFIED_MA)),
         restarted=plugged & ~began & np.where(drawn >= SATISFIED_MA, ~offered, state.restarted),
+        known_s=np.where(image.pilot == int(Pilot.UNKNOWN), state.known_s, np.minimum(state.known_s, now_s)),
     )
     return nxt, began

@@ -137,7 +137,8 @@ def _times(shape: int | tuple[int, ...], value: float = NEVER_S) -> Floats:
 
 def _no_sessions(n: int) -> Sessions:
     no = np.zeros(n, dtype=bool)
-    return Sessions(no, _times(n), _times(n), _times(n), _times(n, np.inf), no, _ints(n), _times(n), no, no)
+    never, not_yet = _times(n), _times(n, np.inf)
+    return Sessions(no, never, never, never, not_yet, no, _ints(n), never, no, no, not_yet)
 
 
 def _nothing_lent(n: int) -> Lending:
