@@ -1,7 +1,8 @@
 """From wishes and state to one allocation problem: who asks, in which order, on which phases.
 
-Order key (design 4.3): tier, never-pause cars already running, cars inside their own quarter of an hour, credit in
-whole quanta of 15 min, running before waiting, plug-in time, id. Satisfied cars stand at the end of their tier.
+Order key (design 4.3): tier, never-pause cars already running, cars inside their minimum on time, satisfied cars last,
+urgency, credit in whole quanta of 15 min (a car inside its own quarter of an hour before all), running before waiting,
+plug-in time, id.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import numpy as np
 
 from controller.core.allocate import Demand
 from controller.core.envelope import Envelope
-from controller.core.params import PHASE_DWELL_S, PHASE_TRIES, QUANTUM_S, RESTART_FIT_S, RESTART_HEADROOM_MA
+from controller.core.params import MIN_ON_S, PHASE_DWELL_S, PHASE_TRIES, QUANTUM_S, RESTART_FIT_S, RESTART_HEADROOM_MA
 from controller.core.state import ControllerState
 from controller.core.wish import RANKS, Wish
 from interfaces.domain.topology import AssetKind, Topology
@@ -80,26 +81,21 @@ def admission_order(
     state: ControllerState, asks: Bools, topology: Topology, rank: Ints, never_pause: Bools, now_s: float
 ) -> tuple[int, ...]:
     """Columns of the asking assets, first served first."""
-    credit = waiting_credits(state, asks, now_s)
     running = state.ledger.offer_ma > 0
     held = running & never_pause
-    satisfied = state.sessions.satisfied
-    plugged = state.sessions.plugged_s
-    ids = [a.id for a in topology.assets]
-    storage = topology.kind == int(AssetKind.BATTERY)
-    columns = np.flatnonzero(asks).tolist()
-    keys = {
-        i: (
-            bool(storage[i]),
-            int(topology.tier[i]),
-            bool(satisfied[i] and not held[i]),
-            int(rank[i]),
-            not held[i],
-            -float(credit[i]),
-            not running[i],
-            float(plugged[i]),
-            ids[i],
-        )
-        for i in columns
-    }
-    return tuple(sorted(columns, key=keys.__getitem__))
+    young = running & (now_s - state.sessions.start_s < MIN_ON_S)
+    keys = (
+        topology.kind == int(AssetKind.BATTERY),
+        topology.tier,
+        ~held,
+        ~young,
+        state.sessions.satisfied & ~held,
+        rank,
+        -waiting_credits(state, asks, now_s),
+        ~running,
+        state.sessions.plugged_s,
+    )
+    columns = np.flatnonzero(asks)
+    ids = [topology.assets[i].id for i in columns.tolist()]
+    rows = zip(*(key[columns].tolist() for key in keys), ids, columns.tolist(), strict=True)
+    return tuple(row[-1] for row in sorted(rows))

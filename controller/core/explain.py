@@ -14,7 +14,7 @@ from controller.core.state import ControllerState
 from controller.core.wish import Wish
 from interfaces.domain.reasons import Reason
 from interfaces.domain.topology import POWER_ROW, ROWS_PER_CIRCUIT, Topology
-from interfaces.domain.units import Ints
+from interfaces.domain.units import Bools, Ints
 
 PROTECTION_REASONS: Final[tuple[int, ...]] = tuple(
     int(r) for r in (Reason.PROTECTION_REDUCE, Reason.PROTECTION_PAUSE, Reason.PROTECTION_STOP)
@@ -51,7 +51,7 @@ def explain(
     queued = asks & ~allocation.admitted
     waiting_off = queued & (state.timers.off_until_s > now_s)
     on_trial = queued & demand.probation & ~waiting_off
-    rotated = queued & (state.ledger.offer_ma > 0) & _displaced(demand, allocation, state, asks)
+    rotated = _displaced(queued, demand, allocation, state, topology)
     waiting = granted.reason != int(Reason.NONE)
     reached = setpoint_ma >= np.minimum(want, topology.max_ma)
     conditions = [
@@ -102,14 +102,13 @@ def _hottest(reason: Ints, binding: Ints, state: ControllerState, topology: Topo
 
 
 def _displaced(
-    demand: Demand, allocation: Allocation, state: ControllerState, asks: np.ndarray[tuple[int], np.dtype[np.bool_]]
-) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
-    """(N,) whether a waiting asset was admitted before this running one in the same tier."""
-    out = np.zeros(len(asks), dtype=np.bool_)
-    served: set[int] = set()
-    for i in demand.order:
-        tier = int(demand.tier[i])
-        if allocation.admitted[i] and state.ledger.offer_ma[i] == 0:
-            served.add(tier)
-        out[i] = tier in served
+    queued: Bools, demand: Demand, allocation: Allocation, state: ControllerState, topology: Topology
+) -> Bools:
+    """(N,) running assets that lost their place to a waiting one admitted before them on the row that is now full."""
+    out = np.zeros(len(queued), dtype=np.bool_)
+    for i in np.flatnonzero(queued & (state.ledger.offer_ma > 0) & (allocation.binding != NOBODY)).tolist():
+        c, r = divmod(int(allocation.binding[i]), ROWS_PER_CIRCUIT)
+        before = list(demand.order[: demand.order.index(i)])
+        newcomers = allocation.admitted[before] & (state.ledger.offer_ma[before] == 0)
+        out[i] = (newcomers & (topology.ancestry[c, before] > 0) & (allocation.cost[before, r] > 0)).any()
     return out

@@ -38,7 +38,7 @@ from controller.core.rules import RULES
 from controller.core.sessions import arrived
 from controller.core.state import ControllerState
 from controller.core.timers import advance_timers
-from controller.core.wish import Wish
+from controller.core.wish import Wish, keep_running
 from interfaces.domain.command import Commands, Report
 from interfaces.domain.image import Image
 from interfaces.domain.reasons import Reason
@@ -59,6 +59,7 @@ def scan(
     use = mode_use(state.switching, state.learning.use, image, topology)
     cost = row_weights(image, topology, rotation_use(state.plausibility, use, topology))
     never_pause = _never_pause(image, topology)
+    wish = keep_running(wish, state, topology, never_pause, now_s)
     demand = demand_of(state, env, wish, topology, never_pause, cost, now_s)
     allocation = allocate(_left_for(env, state, topology, cost, now_s), demand, topology)
     target = np.where(allocation.on_one, 0, allocation.amps_ma)

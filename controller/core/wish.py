@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from interfaces.domain.units import Ints
+import numpy as np
+
+from controller.core.params import MIN_ON_S
+from controller.core.state import ControllerState
+from interfaces.domain.reasons import Reason
+from interfaces.domain.topology import Topology
+from interfaces.domain.units import Bools, Ints
 
 RANKS: Final[int] = 4
 """Urgency classes inside a tier: no slack, less than 1 h, less than 4 h, more."""
@@ -21,3 +27,20 @@ class Wish:
     weight: Ints
     rank: Ints
     reason: Ints
+
+
+def keep_running(wish: Wish, state: ControllerState, topology: Topology, never_pause: Bools, now_s: float) -> Wish:
+    """No price step, cloud or plan switches a car off in its first 5 minutes, nor one that would not wake up again
+    before it has what was asked for: they keep their minimum.
+    """
+    sessions = state.sessions
+    needed = never_pause & ~state.mission.done
+    kept = topology.is_evse & (state.ledger.offer_ma > 0) & sessions.plugged
+    kept &= (wish.want_ma < topology.min_ma) & (needed | (now_s - sessions.start_s < MIN_ON_S))
+    if not kept.any():
+        return wish
+    return replace(
+        wish,
+        want_ma=np.where(kept, topology.min_ma, wish.want_ma),
+        reason=np.where(kept, int(Reason.MIN_ON_TIME), wish.reason),
+    )

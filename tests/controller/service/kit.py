@@ -1,0 +1,199 @@
+"""A scan loop on a simulated clock: readings made by hand, no socket, no process; and small builders for readings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
+
+from controller.core.scan import scan
+from controller.core.state import Retained, initial
+from controller.service.apply import sinks_of
+from controller.service.gather import Gather, sources_of
+from controller.service.inbox import Inbox
+from controller.service.journal import read_segment
+from controller.service.loop import Plumbing, ScanFunction, ScanLoop
+from controller.service.messages import LENGTH, OUT, Verdict
+from controller.service.notify import Notifier
+from controller.service.out_stream import OutStream
+from controller.service.record import Recorder
+from controller.service.site_setup import SiteSetup, setup_of
+from interfaces.domain.codec import CodecError, unpack_any
+from interfaces.drivers.outbox import Outbox
+from interfaces.drivers.readings import GOOD, FailsafeStatus, PointReading, Readings, Sample, SetpointStatus
+from interfaces.drivers.roles import ChargerState
+from interfaces.drivers.site_reader import example_text
+from interfaces.drivers.wiring import wires_of
+
+START_S = 5_000.0
+EPOCH_S = 1_780_000_000.0
+METER, PLACE_1, PLACE_2 = "m-main", "place-1", "place-2"
+
+
+def garage_text(**change: str) -> str:
+    """The shipped garage with little background, so that cars charge at once; each keyword replaces a text in it."""
+    text = example_text("garage")
+    for old, new in {"background_max_a: [40, 40, 40]": "background_max_a: [10, 10, 10]", **change}.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+@cache
+def garage_setup(text: str = "") -> SiteSetup:
+    setup = setup_of(text or garage_text())
+    assert isinstance(setup, SiteSetup), str(setup)
+    return setup
+
+
+def roles(at_s: float, count: int = 1, **values: Any) -> dict[str, Sample]:
+    return {name: Sample(value, at_s, GOOD, count) for name, value in values.items()}
+
+
+def meter_reading(at_s: float, number: int, amps: float | None = 5.0, *, volts: float = 230.0) -> PointReading:
+    """A main meter that reads ``amps`` on every phase, importing."""
+    found = roles(
+        at_s,
+        number,
+        **{f"current_l{n}_a": amps for n in (1, 2, 3)},
+        **{f"voltage_l{n}_v": volts for n in (1, 2, 3)},
+        **{f"power_l{n}_w": None if amps is None else amps * volts for n in (1, 2, 3)},
+        **{f"reactive_l{n}_var": 0.0 for n in (1, 2, 3)},
+        power_w=None if amps is None else 3 * amps * volts,
+    )
+    return PointReading(
+        roles=found, reply_s=at_s, sample_s=at_s, sample_no=number, digest=number * 7 + 1, connected=True
+    )
+
+
+def charger_reading(
+    at_s: float, told_ma: int, amps: float = 0.0, pilot: str = "C2", *, volts: float = 230.0, read_s: float | None = None
+) -> PointReading:
+    """A charger with a car on three phases, that has confirmed ``told_ma``."""
+    found = roles(
+        at_s,
+        **{f"current_l{n}_a": amps for n in (1, 2, 3)},
+        **{f"voltage_l{n}_v": volts for n in (1, 2, 3)},
+        power_w=3 * amps * volts,
+        energy_wh=1000,
+    )
+    read_s = at_s if read_s is None else read_s
+    return PointReading(
+        roles=found,
+        state=ChargerState(pilot, "charging", 1),  # type: ignore[arg-type]
+        state_at_s=at_s,
+        reply_s=at_s,
+        sample_s=at_s,
+        sample_no=int(at_s),
+        connected=True,
+        setpoint=SetpointStatus(told_ma, read_s, told_ma, read_s),
+        failsafe=FailsafeStatus("verified", 6.0, 60.0, at_s),
+    )
+
+
+@dataclass
+class Bench:
+    """A garage whose cars draw what they are told at once and whose devices answer every second; ``advance`` runs the loop in simulated time."""
+
+    setup: SiteSetup = field(default_factory=garage_setup)
+    retained: Retained | None = None
+    scan_function: ScanFunction = scan
+    now_s: float = START_S
+    epoch_s: float = EPOCH_S
+    base_a: float | None = 5.0
+    silent: set[str] = field(default_factory=set)
+    synchronised: bool = True
+
+    def __post_init__(self) -> None:
+        wires = wires_of(self.setup.site)
+        topology = self.setup.params.topology
+        self.readings = Readings({point.key: PointReading() for wire in wires for point in wire.points})
+        self.outbox = Outbox()
+        self.out = OutStream(b"")
+        self.verdicts: list[Verdict] = []
+        self.states: list[Any] = []
+        self.inbox = Inbox(self.setup.site.id)
+        self.notified: list[float] = []
+        self.notifier = Notifier({})
+        self.notifier.alive = self.notified.append  # type: ignore[method-assign]
+        self._samples = 0
+        self.loop = ScanLoop(
+            self.setup,
+            initial(self.setup.params, self.now_s, self.retained),
+            Plumbing(
+                readings=self.readings,
+                outbox=self.outbox,
+                gather=Gather(topology, sources_of(topology, wires)),
+                sinks=sinks_of(topology, wires),
+                inbox=self.inbox,
+                recorder=Recorder(self.out),
+                notifier=self.notifier,
+                clock=lambda: self.now_s,
+                epoch=lambda: self.epoch_s,
+                synchronised=lambda: self.synchronised,
+                verdict=self.verdicts.append,
+                after_scan=lambda state, _now_s, _epoch_s: self.states.append(state),
+            ),
+            self.scan_function,
+        )
+
+    def poll(self) -> None:
+        """Every device that is not silent gives a reading."""
+        self._samples += 1
+        drawn_a = 0.0
+        for key in (PLACE_1, PLACE_2):
+            want = self.outbox.get(key, "setpoint")
+            told = want.value if want is not None else 0
+            drawn_a += told / 1000
+            if key not in self.silent:
+                self.readings.points[key] = charger_reading(self.now_s, told, told / 1000)
+        if METER not in self.silent:
+            amps = None if self.base_a is None else self.base_a + drawn_a
+            self.readings.points[METER] = meter_reading(self.now_s, self._samples, amps)
+
+    def advance(self, seconds: float, *, each: Callable[[], None] = lambda: None) -> None:
+        """Scan after scan on the grid of the site's period; devices answer every fifth."""
+        period_s = self.setup.params.topology.period_s
+        for _ in range(round(seconds / period_s)):
+            if round((self.now_s - START_S) / period_s) % 5 == 0:
+                self.poll()
+            self.loop.cycle()
+            each()
+            self.now_s += period_s
+            self.epoch_s += period_s
+
+    @property
+    def commands(self) -> Any:
+        assert self.loop.last is not None
+        return self.loop.last[1]
+
+    @property
+    def report(self) -> Any:
+        assert self.loop.last is not None
+        return self.loop.last[2]
+
+    def told_a(self) -> list[float]:
+        return [value / 1000 for value in self.commands.setpoint_ma.tolist()]
+
+    def frames(self) -> list[bytes]:
+        """The packed messages that wait in the stream."""
+        return [frame[LENGTH.size :] for group in self.out._groups for frame, _ in group.frames]
+
+    def messages(self) -> list[Any]:
+        found = [unpack_any(frame, OUT) for frame in self.frames()]
+        assert not any(isinstance(one, CodecError) for one in found)
+        return found
+
+
+def messages_in(path: Any) -> list[Any]:
+    return list(read_segment(path))
+
+
+def with_sample(reading: PointReading, role: str, sample: Sample | None) -> PointReading:
+    """The reading with one role replaced or removed."""
+    changed = {**reading.roles}
+    changed.pop(role, None)
+    if sample is not None:
+        changed[role] = sample
+    return replace(reading, roles=changed)
