@@ -54,3 +54,10 @@ def bench(argv: list[str]) -> int:
     from simulations.bench.command import run_command  # noqa: PLC0415
 
     return run_command(argv)
+
+
+def demo(argv: list[str]) -> int:
+    """A whole site on this machine, with a live view."""
+    from simulations.demo.demo import run_command  # noqa: PLC0415
+
+    return run_command(argv)
