@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -80,7 +82,7 @@ def test_who_cannot_be_cut_further_is_paused_from_the_end_of_the_queue():
     assert running(table) == {"e0", "e1"}
 
 
-# -- rotation -----------------------------------------------------------------------------------------------------------
+# -- rotation ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("cars", [2, 3, 4])
@@ -107,7 +109,7 @@ def test_a_quarter_of_an_hour_is_not_shortened():
     on = np.array(table.setpoints) > 0
     for i in range(3):
         edges = np.flatnonzero(np.diff(on[:, i].astype(int)))
-        runs = [(b - a) * 5.0 for a, b in zip(edges, edges[1:], strict=False) if on[a + 1, i] and b < len(on) - 2]
+        runs = [(b - a) * 5.0 for a, b in pairwise(edges) if on[a + 1, i] and b < len(on) - 2]
         assert all(run >= 900.0 - 5.0 for run in runs), runs
 
 
@@ -123,7 +125,7 @@ def test_a_satisfied_car_is_last_in_its_tier():
     assert running(table.plug("e1").after(seconds=30)) == {"e1"}
 
 
-# -- on-time and never-pause --------------------------------------------------------------------------------------------
+# -- on-time and never-pause ------------------------------------------------------------------------------------------
 
 
 def test_an_urgent_newcomer_waits_for_the_minimum_on_time():
@@ -184,7 +186,7 @@ def test_a_never_pause_car_is_not_paused_for_a_cheaper_hour():
     assert table.amps("e0") >= 6.0
 
 
-# -- nested circuits ----------------------------------------------------------------------------------------------------
+# -- nested circuits --------------------------------------------------------------------------------------------------
 
 
 def test_a_minimum_must_fit_on_every_circuit_above():

@@ -133,7 +133,7 @@ def test_who_is_short_on_another_circuit_borrows_nothing():
     table.plug("e0", max_a=7.0).plug("e1").after(seconds=200).expect(e0=16, e1=10)
 
 
-# -- satisfied cars ----------------------------------------------------------------------------------------------------
+# -- satisfied cars ---------------------------------------------------------------------------------------------------
 
 
 def full_car() -> Table:
