@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,13 @@ def reference_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("needs real measurement files: set STROOMWACHT_DATA to their folder")
     return Path(folder)
+
+
+@pytest.fixture
+def figure(record_property: Callable[[str, object], None]) -> Callable[..., None]:
+    """Records what a test named ``test_row_NN_...`` measured, for the fault matrix: ``figure(what, value, unit)``."""
+
+    def record(what: str, value: float | str, unit: str = "") -> None:
+        record_property("figure", [what, value if isinstance(value, str) else float(value), unit])
+
+    return record

@@ -32,6 +32,8 @@ def alarms_of(
     background = state.background
     measured = image.meter_ma
     over = ((measured != MISSING) & (measured > topology.rated_ma)).any(axis=1) & topology.metered
+    turned_round = reversed_meters(state.plausibility)
+    silent = background.lost & ~background.frozen & ~turned_round & state.complete
     found = [
         *_assets(Reason.ALARM_UNREACHABLE, lost & state.complete),
         *_assets(Reason.ALARM_DISOBEYS, disobeying(state.obedience, now_s)),
@@ -43,9 +45,9 @@ def alarms_of(
         *_assets(Reason.ALARM_REBOOTED, now_s - state.obedience.reboot_s < REBOOT_SHOWN_S),
         *_assets(Reason.ALARM_NOT_RESUMING, _not_resuming(image, state, now_s)),
         *_assets(Reason.ALARM_VOLTAGE, _odd_voltage(image, params)),
-        *_circuits(Reason.ALARM_METER_SIGN, reversed_meters(state.plausibility)),
+        *_circuits(Reason.ALARM_METER_SIGN, turned_round),
         *_circuits(Reason.ALARM_METER_FROZEN, background.frozen),
-        *_circuits(Reason.ALARM_METER_LOST, background.lost & ~background.frozen & state.complete),
+        *_circuits(Reason.ALARM_METER_LOST, silent),
         *_circuits(Reason.ALARM_PROTECTION, state.protection.level > 0),
         *_circuits(Reason.ALARM_OVERLOAD, over),
         *(Alarm(int(Reason.ALARM_GUARD), circuit=c) for c in sorted({c for c, _ in verdict.bad})),
@@ -60,11 +62,14 @@ def alarms_of(
 
 
 def _not_resuming(image: Image, state: ControllerState, now_s: float) -> Bools:
-    """A car that charged in this session, was paused, and has ignored its new offer for 5 min."""
+    """A car that charged in this session, was paused, and has ignored its new offer for 5 min; also while its minimum
+    serves another car since.
+    """
     waits: Bools = (image.pilot == int(Pilot.B2)) | (image.pilot == int(Pilot.B1))
-    quiet = now_s - np.maximum(state.sessions.low_s, state.sessions.start_s) >= NOT_RESUMING_S
+    offered = np.isfinite(state.sessions.low_s)
+    quiet = offered & (now_s - np.maximum(state.sessions.low_s, state.sessions.start_s) >= NOT_RESUMING_S)
     resumed = state.sessions.restarted & state.sessions.ever_drew
-    return waits & quiet & resumed & np.isfinite(state.sessions.low_s)
+    return waits & resumed & (quiet | state.sessions.satisfied)
 
 
 def _odd_voltage(image: Image, params: Params) -> Bools:

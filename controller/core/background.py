@@ -187,7 +187,7 @@ def _meter_quality(
         digest=np.where(fresh, image.meter_digest, state.digest),
         same_s=same_s,
         same_no=same_no,
-        frozen=frozen & topology.metered,
+        frozen=topology.metered & (frozen | (state.frozen & lost)),
         bad_s=bad_s,
         lost=lost,
         first_s=np.where(never & fresh, image.meter_sample_s, state.first_s),

@@ -1,9 +1,10 @@
 """Does the meter see what the cars do? Finds reversed current transformers and wrong phase maps while cars charge.
 
-Between two quiet samples of a circuit's meter the draw of the flexible assets below it changes by a known step. A meter
-that falls when cars draw more is reversed: three such strikes in a row and it counts as lost (worst-case background). A
-step of one car that shows on another phase than configured is a wrong phase map: three strikes and the car counts on
-all three phases. Both stay until a restart, because somebody must look at the wiring.
+Between two quiet samples of a circuit's meter the draw of the flexible assets below it changes by a known step. A phase
+that falls when cars draw more there is reversed: three such strikes in a row and its meter counts as lost (worst-case
+background). A step of one car alone that shows on another phase than configured is a wrong phase map: three strikes at
+the nearest meter above it and the car counts on all three phases. Both stay until a restart, because somebody must look
+at the wiring.
 """
 
 from __future__ import annotations
@@ -39,21 +40,23 @@ def advance_plausibility(
     quiet = fresh & valid & (restless.max(axis=1) <= QUIET_MA)
     if not quiet.any():
         return state
-    stepped_draw = _sums(topology, draw - state.anchor_draw_ma)
+    drawn = _sums(topology, draw)
+    stepped_draw = drawn - state.anchor_sum_ma
     stepped_meter = np.where(valid[:, None], image.meter_ma, 0) - state.anchor_meter_ma
     young = quiet & (now_s - state.anchor_s <= ANCHOR_S)
-    big = np.abs(stepped_draw) >= STEP_MA
-    against = (big & (stepped_meter * np.sign(stepped_draw) <= -STEP_MA // 2)).any(axis=1)
-    along = (big & (stepped_meter * np.sign(stepped_draw) >= STEP_MA // 2)).any(axis=1)
-    strikes = np.where(young & against & ~along, state.sign_strikes + 1, state.sign_strikes)
-    strikes = np.where(young & along & (strikes < STRIKES), 0, strikes)
-    turned = state.turn_strikes
-    for c in np.flatnonzero(young & big.any(axis=1)).tolist():
-        turned = _judge_rotation(c, turned, draw - state.anchor_draw_ma, stepped_meter[c], topology)
-    anchored = _all_below_quiet(quiet, topology)
+    big = young[:, None] & (np.abs(stepped_draw) >= STEP_MA)
+    together = stepped_meter * np.sign(stepped_draw)
+    strikes = np.where(big & (together <= -STEP_MA // 2), state.sign_strikes + 1, state.sign_strikes)
+    strikes = np.where(big & (together >= STEP_MA // 2) & (strikes < STRIKES), 0, strikes)
+    turned, home = state.turn_strikes, _nearest_meters(topology)
+    for c in np.flatnonzero(big.any(axis=1)).tolist():
+        step = np.where((home == c)[:, None], draw - state.anchor_draw_ma, 0)
+        turned = _judge_rotation(turned, step, stepped_draw[c], stepped_meter[c])
+    anchored = (home >= 0) & quiet[home]
     return replace(
         state,
         anchor_meter_ma=np.where(quiet[:, None], image.meter_ma, state.anchor_meter_ma),
+        anchor_sum_ma=np.where(quiet[:, None], drawn, state.anchor_sum_ma),
         anchor_draw_ma=np.where(anchored[:, None], draw, state.anchor_draw_ma),
         anchor_s=np.where(quiet, now_s, state.anchor_s),
         sign_strikes=strikes,
@@ -62,8 +65,8 @@ def advance_plausibility(
 
 
 def reversed_meters(state: Plausibility) -> Bools:
-    """(C,) meters that fall when cars charge."""
-    found: Bools = state.sign_strikes >= STRIKES
+    """(C,) meters that fall on some phase when cars charge."""
+    found: Bools = (state.sign_strikes >= STRIKES).any(axis=1)
     return found
 
 
@@ -85,15 +88,19 @@ def _sums(topology: Topology, per_asset: Ints) -> Ints:
     return (topology.ancestry_f @ per_asset.astype(np.float64)).astype(np.int64)
 
 
-def _all_below_quiet(quiet: Bools, topology: Topology) -> Bools:
-    """(N,) assets below a circuit that was judged now: their anchors move with it (the grid connection's decides)."""
-    return np.asarray((topology.ancestry[quiet] > 0).any(axis=0), dtype=np.bool_)
+def _nearest_meters(topology: Topology) -> Ints:
+    """(N,) the first metered circuit above each asset, -1 without one. Parents stand before their children."""
+    lines = np.arange(topology.c)[:, None]
+    nearest: Ints = np.where((topology.ancestry > 0) & topology.metered[:, None], lines, -1).max(axis=0, initial=-1)
+    return nearest
 
 
-def _judge_rotation(c: int, strikes: Ints, step_ma: Ints, meter_ma: Ints, topology: Topology) -> Ints:
-    """One asset alone stepped: its phases must step at the meter too."""
-    moved = np.flatnonzero((np.abs(step_ma) >= STEP_MA).any(axis=1) & (topology.ancestry[c] > 0))
-    if len(moved) != 1:
+def _judge_rotation(strikes: Ints, step_ma: Ints, total_ma: Ints, meter_ma: Ints) -> Ints:
+    """Where one asset alone stepped, its phases must step at the meter too. ``step_ma`` (N, 3) of the assets nearest to
+    the meter, ``total_ma`` (3,) of all below it.
+    """
+    moved = np.flatnonzero((np.abs(step_ma) >= STEP_MA).any(axis=1))
+    if len(moved) != 1 or np.abs(total_ma - step_ma[moved[0]]).max() > QUIET_MA:
         return strikes
     i = int(moved[0])
     expected = np.abs(step_ma[i])

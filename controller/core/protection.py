@@ -77,7 +77,8 @@ def advance_protection(
     fall = state.theta * dt_ms // (THETA_TAU_S * MILLI)
     cold = (rate == 0) & (image.meter_ma != MISSING)
     theta = np.where(cold, np.maximum(state.theta - fall - (state.theta > 0), 0), state.theta + rate * dt_ms // MILLI)
-    theta = np.minimum(np.where(has_curve[:, None], theta, 0), 10 * THETA_ONE)
+    # At THETA_ONE the device has opened; a reading that claims more is wrong and must not stop the site for an hour.
+    theta = np.minimum(np.where(has_curve[:, None], theta, 0), THETA_ONE)
     over = ~has_curve & topology.metered & (current * 100 > topology.rated_ma * int(NON_TRIPPING * 100)).any(axis=1)
     over_s = np.where(over, now_s, state.over_s)
     worst = theta.max(axis=1)

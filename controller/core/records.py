@@ -94,11 +94,13 @@ class Background:
 
 @dataclass(frozen=True, slots=True)
 class Plausibility:
-    """Meter against cars: ``anchor_meter_ma`` (C, 3) and ``anchor_draw_ma`` (N, 3) at the last quiet sample of
-    ``anchor_s`` (C,); ``sign_strikes`` (C,) and ``turn_strikes`` (N,) contradictions in a row.
+    """Meter against cars: ``anchor_meter_ma`` (C, 3) and what all assets below drew, ``anchor_sum_ma`` (C, 3), at the
+    last quiet sample of ``anchor_s`` (C,); ``anchor_draw_ma`` (N, 3) at that of the nearest meter; contradictions in a
+    row: ``sign_strikes`` (C, 3) and ``turn_strikes`` (N,).
     """
 
     anchor_meter_ma: Ints
+    anchor_sum_ma: Ints
     anchor_draw_ma: Ints
     anchor_s: Floats
     sign_strikes: Ints

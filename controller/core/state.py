@@ -94,7 +94,12 @@ def initial(params: Params, now_s: float, retained: Retained | None = None) -> C
         ledger=_boot_ledger(topology, now_s, retained),
         background=_no_background(topology),
         plausibility=Plausibility(
-            _ints((topology.c, 3)), _ints((n, 3)), _times(topology.c), _ints(topology.c), _ints(n)
+            anchor_meter_ma=_ints((topology.c, 3)),
+            anchor_sum_ma=_ints((topology.c, 3)),
+            anchor_draw_ma=_ints((n, 3)),
+            anchor_s=_times(topology.c),
+            sign_strikes=_ints((topology.c, 3)),
+            turn_strikes=_ints(n),
         ),
         learning=Learning(topology.wired.copy(), _times((n, 3), np.inf), _times(n)),
         lending=_nothing_lent(n),

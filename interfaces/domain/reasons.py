@@ -87,7 +87,7 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.QUEUED_MINIMUM: "waits: the room left is below this car's minimum current",
     Reason.LEDGER_WAIT: "waits until current given back by others on circuit {circuit} is really free",
     Reason.RAMP: "rises in steps: the last raise was less than 5 s ago",
-    Reason.STALE_METER: "the meter of circuit {circuit} is silent: worst-case background assumed",
+    Reason.STALE_METER: "the meter of circuit {circuit} cannot be trusted: worst-case background assumed",
     Reason.NO_RAISE_YET: "waits for a newer sample of the meter of circuit {circuit}",
     Reason.MIN_OFF_TIME: "pauses: minimum off time after a limit pause",
     Reason.RESTART_MARGIN: "restarts when minimum + 2 A have fitted for 30 s",

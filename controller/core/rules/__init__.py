@@ -8,7 +8,7 @@ from typing import Final
 from controller.core.envelope import Cap
 from controller.core.params import Params
 from controller.core.rules.boot import boot
-from controller.core.rules.circuit import circuit
+from controller.core.rules.circuit import circuit, stale_meter
 from controller.core.rules.evse import declared_off, fault, no_car, unreachable
 from controller.core.rules.fire import fire
 from controller.core.rules.lent import lent
@@ -28,6 +28,7 @@ RULES: Final[tuple[Rule, ...]] = (
     operator_limit,
     boot,
     circuit,
+    stale_meter,
     n_minus_1,
     protection_reduce,
     protection_pause,
