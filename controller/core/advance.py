@@ -35,7 +35,8 @@ def advance(image: Image, state: ControllerState, params: Params, now_s: float) 
     told = np.where(first, adopted_offer(image, topology), state.guard.told_ma)
     offer = state.ledger.offer_ma
     sessions, began = advance_sessions(state.sessions, image, offer, topology, now_s, dt_s)
-    switching = advance_switching(state.switching, image, topology, state.ledger, began, now_s)
+    overloaded = _overloaded(image, state, topology)
+    switching = advance_switching(state.switching, image, topology, state.ledger, began, overloaded, now_s)
     ledger = advance_ledger(state.ledger, image, topology, now_s, began, sessions.plugged)
     sampled = fresh_samples(state.background, image, topology)
     reversed_ = reversed_meters(state.plausibility)
@@ -80,6 +81,13 @@ def advance(image: Image, state: ControllerState, params: Params, now_s: float) 
         switching=switching,
         guard=replace(state.guard, told_ma=told),
     )
+
+
+def _overloaded(image: Image, state: ControllerState, topology: Topology) -> Bools:
+    """(N,) assets below a circuit that carries more than its rating or is still warm from it."""
+    over = (image.meter_ma != MISSING) & (image.meter_ma > topology.rated_ma)
+    hot = (over.any(axis=1) & topology.metered) | (state.protection.level > 0)
+    return np.asarray((topology.ancestry[hot] > 0).any(axis=0), dtype=np.bool_)
 
 
 def _complete(image: Image, state: ControllerState, topology: Topology, now_s: float) -> bool:

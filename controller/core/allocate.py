@@ -25,7 +25,7 @@ class Demand:
     """One allocation problem. ``order``: asset columns in admission order. ``floor_ma`` (N,) minimum current,
     ``ceiling_ma`` (N,) upper bound, ``tier`` and ``weight`` (N,) for filling, ``cost`` (N, 4) one mA's price per row,
     ``probation`` (N,) may not start now, but is told whether ``probe_ma`` (N,) would fit; ``single`` (N,) may start on
-    one phase at ``single_cost`` (N, 4).
+    one phase at ``single_cost`` (N, 4), and fits where that fits.
     """
 
     order: tuple[int, ...]
@@ -86,15 +86,15 @@ def _admit(budget: Ints, demand: Demand, topology: Topology) -> tuple[Bools, Boo
     costs, single_costs = demand.cost.tolist(), demand.single_cost.tolist()
     for i in demand.order:
         rows = flat_rows(i, costs[i], free, topology)
-        fits[i] = all(free[r] >= k * probe[i] for r, k in rows)
+        alone = flat_rows(i, single_costs[i], free, topology) if demand.single[i] else rows
+        tight = _first_short(rows, free, probe[i])
+        fits[i] = tight == NOBODY or (demand.single[i] and _first_short(alone, free, probe[i]) == NOBODY)
         if demand.probation[i]:
-            binding[i] = _first_short(rows, free, probe[i])
+            binding[i] = tight
             continue
         short = _first_short(rows, free, floor[i])
-        if short != NOBODY and demand.single[i]:
-            alone = flat_rows(i, single_costs[i], free, topology)
-            if _first_short(alone, free, floor[i]) == NOBODY:
-                rows, short, on_one[i] = alone, NOBODY, True
+        if short != NOBODY and demand.single[i] and _first_short(alone, free, floor[i]) == NOBODY:
+            rows, short, on_one[i] = alone, NOBODY, True
         if short != NOBODY:
             binding[i] = short
             continue

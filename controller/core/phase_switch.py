@@ -36,11 +36,11 @@ class Step(IntEnum):
 
 
 def advance_switching(
-    state: Switching, image: Image, topology: Topology, ledger: Ledger, began: Bools, now_s: float
+    state: Switching, image: Image, topology: Topology, ledger: Ledger, began: Bools, overloaded: Bools, now_s: float
 ) -> Switching:
-    """One step of every machine. Transitions: idle -> pausing (goal differs, dwell over), pausing -> switching (no
-    current, pause read back, contactor open 6 s), switching -> settling (mode read back) or idle (2 min: failed),
-    settling -> idle (a minute).
+    """One step of every machine. Transitions: idle -> pausing (goal differs, dwell over, no circuit above overloaded),
+    pausing -> switching (no current, pause read back, contactor open 6 s), switching -> settling (mode read back),
+    either -> idle (2 min: failed), settling -> idle (a minute).
     """
     if not topology.can_switch.any():
         return state
@@ -53,10 +53,11 @@ def advance_switching(
     waited = now_s - np.maximum(state.step_s, ledger.change_s)
     shown = np.where(image.phases_now == MISSING, np.where(waited >= PHASE_OPEN_S, state.goal, 0), image.phases_now)
     may = topology.can_switch & (state.goal != state.mode) & (now_s - state.dwell_s >= PHASE_DWELL_S)
-    start = (state.step == Step.IDLE) & may & (failures < PHASE_TRIES)
+    start = (state.step == Step.IDLE) & may & (failures < PHASE_TRIES) & ~overloaded
     switch = (state.step == Step.PAUSING) & opened & (waited >= PHASE_OPEN_S)
     settle = (state.step == Step.SWITCHING) & (shown == state.goal)
-    failed = (state.step == Step.SWITCHING) & ~settle & (now_s - state.step_s >= PHASE_TIMEOUT_S)
+    stuck = ((state.step == Step.PAUSING) & ~switch) | ((state.step == Step.SWITCHING) & ~settle)
+    failed = stuck & (now_s - state.step_s >= PHASE_TIMEOUT_S)
     ready = (state.step == Step.SETTLING) & (now_s - state.step_s >= PHASE_SETTLE_S)
     step = np.select(
         [start, switch, settle, failed | ready],
@@ -82,10 +83,9 @@ def set_goals(
     if not topology.can_switch.any():
         return state
     want_s = np.where((state.mode == 1) & three_fits & plugged, np.minimum(state.want_s, now_s), np.inf)
-    goal = np.where((state.step == Step.IDLE) & on_one, 1, state.goal)
-    goal = np.where((state.step == Step.IDLE) & (now_s - want_s >= RESTART_FIT_S), 3, goal)
-    idle_empty = (state.step == Step.IDLE) & ~plugged
-    return replace(state, goal=np.where(idle_empty, state.mode, goal), want_s=want_s)
+    wanted = np.where(on_one, 1, np.where(now_s - want_s >= RESTART_FIT_S, 3, state.mode))
+    wanted = np.where(plugged, wanted, state.mode)
+    return replace(state, goal=np.where(state.step == Step.IDLE, wanted, state.goal), want_s=want_s)
 
 
 def phase_orders(state: Switching) -> Ints:
@@ -100,6 +100,6 @@ def mode_use(state: Switching, use: Ints, image: Image, topology: Topology) -> I
     single = (state.mode == 1) & (state.step == Step.IDLE) & topology.can_switch
     moving = (state.step != Step.IDLE) & topology.can_switch
     elsewhere = ((image.asset_ma != MISSING) & (image.asset_ma > USED_MA) & (topology.first_wire == 0)).any(axis=1)
-    single &= ~elsewhere
+    single &= ~elsewhere & (image.phases_now != 3)
     use = np.where(single[:, None], topology.first_wire, use)
     return np.where(moving[:, None], topology.wired, use)

@@ -68,7 +68,13 @@ def meter_reading(at_s: float, number: int, amps: float | None = 5.0, *, volts: 
 
 
 def charger_reading(
-    at_s: float, told_ma: int, amps: float = 0.0, pilot: str = "C2", *, volts: float = 230.0, read_s: float | None = None
+    at_s: float,
+    told_ma: int,
+    amps: float = 0.0,
+    pilot: str = "C2",
+    *,
+    volts: float = 230.0,
+    read_s: float | None = None,
 ) -> PointReading:
     """A charger with a car on three phases, that has confirmed ``told_ma``."""
     found = roles(
@@ -94,7 +100,7 @@ def charger_reading(
 
 @dataclass
 class Bench:
-    """A garage whose cars draw what they are told at once and whose devices answer every second; ``advance`` runs the loop in simulated time."""
+    """A garage whose cars draw what they are told at once and whose devices answer in time; ``advance`` runs the loop in simulated time."""
 
     setup: SiteSetup = field(default_factory=garage_setup)
     retained: Retained | None = None
@@ -117,7 +123,7 @@ class Bench:
         self.notified: list[float] = []
         self.notifier = Notifier({})
         self.notifier.alive = self.notified.append  # type: ignore[method-assign]
-        self._samples = 0
+        self._samples = self._step = 0
         self.loop = ScanLoop(
             self.setup,
             initial(self.setup.params, self.now_s, self.retained),
@@ -138,26 +144,28 @@ class Bench:
             self.scan_function,
         )
 
-    def poll(self) -> None:
-        """Every device that is not silent gives a reading."""
-        self._samples += 1
-        drawn_a = 0.0
-        for key in (PLACE_1, PLACE_2):
-            want = self.outbox.get(key, "setpoint")
-            told = want.value if want is not None else 0
-            drawn_a += told / 1000
-            if key not in self.silent:
+    def told_ma(self, key: str) -> int:
+        want = self.outbox.get(key, "setpoint")
+        return want.value if want is not None else 0
+
+    def poll(self, step: int) -> None:
+        """Devices that are not silent answer: the meter in every other scan, the chargers in every fifth."""
+        if step % 5 == 0:
+            for key in {PLACE_1, PLACE_2} - self.silent:
+                told = self.told_ma(key)
                 self.readings.points[key] = charger_reading(self.now_s, told, told / 1000)
-        if METER not in self.silent:
+        if step % 2 == 0 and METER not in self.silent:
+            self._samples += 1
+            drawn_a = sum(self.told_ma(key) for key in (PLACE_1, PLACE_2)) / 1000
             amps = None if self.base_a is None else self.base_a + drawn_a
             self.readings.points[METER] = meter_reading(self.now_s, self._samples, amps)
 
     def advance(self, seconds: float, *, each: Callable[[], None] = lambda: None) -> None:
-        """Scan after scan on the grid of the site's period; devices answer every fifth."""
+        """Scan after scan on the grid of the site's period."""
         period_s = self.setup.params.topology.period_s
         for _ in range(round(seconds / period_s)):
-            if round((self.now_s - START_S) / period_s) % 5 == 0:
-                self.poll()
+            self.poll(self._step)
+            self._step += 1
             self.loop.cycle()
             each()
             self.now_s += period_s

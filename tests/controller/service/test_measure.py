@@ -193,7 +193,9 @@ def test_the_rest_of_a_reading():
 
 VALUES = st.none() | st.floats() | st.integers() | st.text(max_size=5) | st.booleans()
 SAMPLES = st.builds(Sample, VALUES, st.floats(), st.sampled_from([GOOD, NOT_AVAILABLE, "x"]), st.integers(0, 9))
-NAMES = [f"{kind}_l{n}_{unit}" for kind, unit in (("current", "a"), ("voltage", "v"), ("power", "w")) for n in (1, 2, 3)]
+NAMES = [
+    f"{kind}_l{n}_{unit}" for kind, unit in (("current", "a"), ("voltage", "v"), ("power", "w")) for n in (1, 2, 3)
+]
 READINGS = st.builds(
     PointReading,
     roles=st.dictionaries(st.sampled_from([*NAMES, "power_w", "phases", "rfid", "soc_pct", "energy_wh"]), SAMPLES),
