@@ -146,8 +146,8 @@ class Table:
         self.now_s, self.epoch_offset_s = start_s, epoch_s - start_s
         self.state: ControllerState = initial(self.params, start_s, retained)
         self.image = blank_image(topology)
-        self.commands: Commands | None = None
-        self.report: Report | None = None
+        self._commands: Commands | None = None
+        self._report: Report | None = None
         self.cars: dict[int, Car] = {}
         self.load_a = np.zeros((c, 3))
         self.silent: set[str] = set()
@@ -208,25 +208,33 @@ class Table:
 
     # -- what is seen ------------------------------------------------------------------------------------------------
 
+    @property
+    def commands(self) -> Commands:
+        """Of the last scan."""
+        assert self._commands is not None
+        return self._commands
+
+    @property
+    def report(self) -> Report:
+        """Of the last scan."""
+        assert self._report is not None
+        return self._report
+
     def amps(self, name: str) -> float:
         """The setpoint in A."""
-        assert self.commands is not None
         return int(self.commands.setpoint_ma[self._column[name]]) / 1000
 
     def reason(self, name: str) -> Reason:
         """Why."""
-        assert self.commands is not None
         return Reason(int(self.commands.reason[self._column[name]]))
 
     def binding(self, name: str) -> tuple[str, int] | None:
         """The binding row: circuit and row."""
-        assert self.commands is not None
         row = int(self.commands.binding[self._column[name]])
         return None if row < 0 else (self.topology.circuits[row // 4].id, row % 4)
 
     def alarms(self) -> set[tuple[Reason, str]]:
         """Active alarms with what they are about."""
-        assert self.report is not None
         found = set()
         for alarm in self.report.alarms:
             what = self.topology.assets[alarm.asset].id if alarm.asset >= 0 else ""
@@ -236,7 +244,6 @@ class Table:
 
     def budget_a(self, circuit: str) -> tuple[float, float, float]:
         """Amps rows of a circuit's budget."""
-        assert self.report is not None
         a, b, d = (int(v) / 1000 for v in self.report.budget_ma[self._line[circuit]])
         return a, b, d
 
@@ -272,7 +279,7 @@ class Table:
         image = self.edit(image) if self.edit is not None else image
         self.seen = image
         epoch_s = self.now_s + self.epoch_offset_s
-        self.commands, self.report, self.state = scan(image, self.state, self.params, self.now_s, epoch_s)
+        self._commands, self._report, self.state = scan(image, self.state, self.params, self.now_s, epoch_s)
         self.setpoints.append(self.commands.setpoint_ma)
         if self.keep_reports:
             self.reports.append(self.report)
@@ -326,7 +333,7 @@ class Table:
         due &= np.array([x.id not in self.silent_meters for x in topology.circuits], dtype=bool)
         self._next_meter_s = np.where(due, now_s + topology.meter_period_s, self._next_meter_s)
         hears = np.array([a.id not in self.silent for a in topology.assets], dtype=bool)
-        fast = np.zeros(topology.n, dtype=bool) if self.commands is None else self.commands.fast_poll
+        fast = np.zeros(topology.n, dtype=bool) if self._commands is None else self._commands.fast_poll
         every = np.where(fast, np.minimum(topology.settle_poll_s, topology.poll_s), topology.poll_s)
         polled = hears & (now_s - self._polled_s >= every - 1e-6)
         self._polled_s = np.where(polled, now_s, self._polled_s)

@@ -40,7 +40,6 @@ def test_seventeen_seconds_after_a_cut_the_second_path_stops_it():
     table, cut_s = stubborn()
     stopped_s = run_until(table, "ALARM_OVERDRAW_STOP", 60)
     assert 17.0 <= stopped_s - cut_s <= 22.0
-    assert table.commands is not None
     assert table.commands.stop.tolist() == [True, False]
     assert table.after(scans=2).drawn_a("e0") == 0.0
 

@@ -125,18 +125,15 @@ def test_the_last_tenths_up_to_the_wish_are_granted():
 def test_a_reason_while_rising():
     table = Table(site([gcp(63.0, **QUIET)], [evse("e0", max_a=32.0)])).after(seconds=3).plug("e0").after(seconds=3)
     assert table.reason("e0") == Reason.RAMP
-    assert table.commands is not None
     assert table.commands.wish_ma[0] == 32_000
 
 
 def test_every_change_is_measured_at_the_settle_rate_for_twenty_seconds():
     table = Table(site([gcp(63.0, **QUIET)], [evse("e0")])).plug("e0").after(seconds=90).expect(e0=16)
-    assert table.commands is not None
     assert not table.commands.fast_poll[0]
     table.load("gcp", 55).after(scans=1)
     fast = [bool(table.commands.fast_poll[0])]
-    for _ in range(24):
-        fast.append(bool(table.after(scans=1).commands.fast_poll[0]))
+    fast.extend(bool(table.after(scans=1).commands.fast_poll[0]) for _ in range(24))
     assert fast == [True] * 20 + [False] * 5
 
 
