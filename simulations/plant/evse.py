@@ -44,6 +44,7 @@ class Supplies:
         self._ring_until_s: Floats = np.full(_RING, -np.inf)
         self._slot = 0
         self._off_since_s: Floats = np.full(n, -np.inf)
+        self._plugged: Bools = np.zeros(n, dtype=np.bool_)
         self.rated_a: Floats = topology.max_ma / MILLI
         self.boot_a: Floats = topology.boot_ma / MILLI
         self.min_offer_a: Floats = np.minimum(topology.min_ma / MILLI, MIN_OFFER_A)
@@ -94,6 +95,10 @@ class Supplies:
         """Move limit and pilot from ``now_s - dt_s`` to ``now_s``; raises ``ValueError`` for a step below 80 ms."""
         if dt_s < _SHORTEST_STEP_S:
             raise ValueError(f"a plant step is at least {_SHORTEST_STEP_S:.3f} s")
+        left = self._plugged & ~plugged
+        if left.any():  # the next car never saw what this one was offered
+            self._ring[:, left] = 0.0
+        self._plugged = plugged.copy()
         limit = np.where(self.in_failsafe(now_s), self.failsafe_a, self.applied_a)
         limit = np.minimum(limit, self.rated_a)
         dead = self.stop | self.faulted | self.booting(now_s) | ~plugged
