@@ -19,6 +19,7 @@ CurrentSign = Literal["signed", "by_power", "unsigned"]
 
 MAX_CURRENT_A: Final = 10_000.0
 MAX_POWER_W: Final = 20e6
+MAX_ENERGY_WH: Final = 1e12
 MIN_VOLTAGE_V: Final = 100.0
 """Below this a phase is dead or the register is: no power is computed with it (nominal is used instead)."""
 MAX_VOLTAGE_V: Final = 500.0
@@ -80,8 +81,9 @@ def signed_current_a(current_a: float, power_w: float, reactive_var: float | Non
     """The phase current of a meter that gives magnitudes, signed by its phase's active power.
 
     On import the magnitude, which is sqrt(P^2 + Q^2) / U and harmonics besides. On export the active part is credit and
-    the reactive part is load: (Q - P) / U. Any asset current a that fits beside this value, a <= limit - value, keeps
-    sqrt((a U - P)^2 + Q^2) / U within the limit. Without Q it is taken from U x I, which counts harmonics as reactive.
+    the reactive part is load: (Q - P) / U. Any asset current a that fits beside this value, a <= limit - value, leaves
+    sqrt((a U - P)^2 + Q^2) / U within the limit, or below what it was without the asset. Without Q it is taken from
+    U x I, which counts harmonics as reactive.
     """
     active_a = power_w / voltage_v
     if active_a >= 0:
@@ -141,7 +143,7 @@ def energy_wh_of(reading: PointReading) -> int:
     """The device's energy counter, MISSING where there is none."""
     for role in ("energy_wh", "energy_import_wh"):
         value = reading.value(role)
-        if value is not None and math.isfinite(value):
+        if value is not None and 0.0 <= value <= MAX_ENERGY_WH:
             return round(value)
     return MISSING
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -47,23 +47,36 @@ def garage_setup(text: str = "") -> SiteSetup:
     return setup
 
 
-def roles(at_s: float, count: int = 1, **values: Any) -> dict[str, Sample]:
+def roles(at_s: float, **values: Any) -> dict[str, Sample]:
+    """Good samples of one instant."""
+    return samples(at_s, 1, values)
+
+
+def samples(at_s: float, count: int, values: Mapping[str, Any]) -> dict[str, Sample]:
     return {name: Sample(value, at_s, GOOD, count) for name, value in values.items()}
+
+
+def per_phase(kind: str, unit: str, value: float | None) -> dict[str, float | None]:
+    return {f"{kind}_l{n}_{unit}": value for n in (1, 2, 3)}
 
 
 def meter_reading(at_s: float, number: int, amps: float | None = 5.0, *, volts: float = 230.0) -> PointReading:
     """A main meter that reads ``amps`` on every phase, importing."""
-    found = roles(
-        at_s,
-        number,
-        **{f"current_l{n}_a": amps for n in (1, 2, 3)},
-        **{f"voltage_l{n}_v": volts for n in (1, 2, 3)},
-        **{f"power_l{n}_w": None if amps is None else amps * volts for n in (1, 2, 3)},
-        **{f"reactive_l{n}_var": 0.0 for n in (1, 2, 3)},
-        power_w=None if amps is None else 3 * amps * volts,
-    )
+    watts = None if amps is None else amps * volts
+    values = {
+        **per_phase("current", "a", amps),
+        **per_phase("voltage", "v", volts),
+        **per_phase("power", "w", watts),
+        **per_phase("reactive", "var", 0.0),
+        "power_w": None if watts is None else 3 * watts,
+    }
     return PointReading(
-        roles=found, reply_s=at_s, sample_s=at_s, sample_no=number, digest=number * 7 + 1, connected=True
+        roles=samples(at_s, number, values),
+        reply_s=at_s,
+        sample_s=at_s,
+        sample_no=number,
+        digest=number * 7 + 1,
+        connected=True,
     )
 
 
@@ -77,13 +90,8 @@ def charger_reading(
     read_s: float | None = None,
 ) -> PointReading:
     """A charger with a car on three phases, that has confirmed ``told_ma``."""
-    found = roles(
-        at_s,
-        **{f"current_l{n}_a": amps for n in (1, 2, 3)},
-        **{f"voltage_l{n}_v": volts for n in (1, 2, 3)},
-        power_w=3 * amps * volts,
-        energy_wh=1000,
-    )
+    currents, voltages = per_phase("current", "a", amps), per_phase("voltage", "v", volts)
+    found = samples(at_s, 1, {**currents, **voltages, "power_w": 3 * amps * volts, "energy_wh": 1000})
     read_s = at_s if read_s is None else read_s
     return PointReading(
         roles=found,
@@ -98,9 +106,27 @@ def charger_reading(
     )
 
 
+class Listening(Notifier):
+    """Hears what the service manager would; ``on_alive`` and ``on_ready`` are called with it."""
+
+    def __init__(self) -> None:
+        super().__init__({})
+        self.on_alive: Callable[[float], None] = lambda _: None
+        self.on_ready: Callable[[str], None] = lambda _: None
+
+    def alive(self, now_s: float) -> None:
+        self.on_alive(now_s)
+
+    def ready(self, status: str) -> None:
+        self.on_ready(status)
+
+
 @dataclass
 class Bench:
-    """A garage whose cars draw what they are told at once and whose devices answer in time; ``advance`` runs the loop in simulated time."""
+    """A garage whose cars draw what they are told at once and whose devices answer in time.
+
+    ``advance`` runs the loop in simulated time.
+    """
 
     setup: SiteSetup = field(default_factory=garage_setup)
     retained: Retained | None = None
@@ -120,9 +146,7 @@ class Bench:
         self.verdicts: list[Verdict] = []
         self.states: list[Any] = []
         self.inbox = Inbox(self.setup.site.id)
-        self.notified: list[float] = []
-        self.notifier = Notifier({})
-        self.notifier.alive = self.notified.append  # type: ignore[method-assign]
+        self.notifier = Listening()
         self._samples = self._step = 0
         self.loop = ScanLoop(
             self.setup,

@@ -62,7 +62,8 @@ class Waking(asyncio.Event):
 
 
 def test_tasks_of_decreases_wake_before_those_of_raises():
-    outbox, order = Outbox(), []
+    outbox = Outbox()
+    order: list[str] = []
     apply(commands(6000, 16_000), IMAGE, TOPOLOGY, SINKS, outbox, 10.0)
     for key in SINKS.keys:
         outbox.wake_by(key, Waking(key, order))

@@ -17,6 +17,7 @@ from interfaces.domain.codec import pack
 from interfaces.domain.image import Fire
 from interfaces.domain.plan import Plan
 from interfaces.domain.reasons import Reason
+from interfaces.drivers.readings import Sample
 from tests.controller.service.kit import METER, PLACE_1, PLACE_2, START_S, Bench, garage_setup, garage_text
 
 
@@ -42,10 +43,8 @@ def test_nothing_is_written_before_the_first_complete_image():
 
 def test_the_watchdog_is_fed_after_the_outputs_of_the_same_scan():
     bench = charging()
-    seen = []
-    bench.notifier.alive = lambda now_s: seen.append(  # type: ignore[method-assign]
-        (now_s, bench.outbox.get(PLACE_2, "setpoint").valid_until_s)  # type: ignore[union-attr]
-    )
+    seen: list[tuple[float, float]] = []
+    bench.notifier.on_alive = lambda now_s: seen.append((now_s, bench.outbox.lease_until_s(PLACE_2)))
     bench.advance(2)
     assert len(seen) == 10
     assert all(until_s == pytest.approx(now_s + 2.0) for now_s, until_s in seen)
@@ -75,14 +74,14 @@ def test_each_scan_is_recorded_from_a_state_that_is_known():
 async def test_run_scans_until_stopped_and_leaves_failsafe_behind():
     bench = charging()
     ready: list[str] = []
-    bench.notifier.ready = ready.append  # type: ignore[method-assign]
+    bench.notifier.on_ready = ready.append
     scans = bench.loop.number
 
-    def cycle_on() -> None:
+    def cycle_on(_: float) -> None:
         bench.now_s += 0.2
         bench.loop.stopping = bench.loop.number >= scans + 5
 
-    bench.notifier.alive = lambda _now_s: cycle_on()  # type: ignore[method-assign]
+    bench.notifier.on_alive = cycle_on
     await asyncio.wait_for(bench.loop.run(), 5)
     assert bench.loop.number == scans + 6
     assert bench.commands.failsafe
@@ -172,9 +171,9 @@ def test_row_69_nonsense_from_one_charger_costs_the_others_nothing():
     bench.silent.add(PLACE_1)
     nonsense = bench.readings.points[PLACE_1]
     for number in range(40):
+        value = (float("nan"), 1e300, "?", None)[number % 4]
         samples = {
-            role: replace(sample, value=[float("nan"), 1e300, "?", None][number % 4], sampled_at_s=bench.now_s)
-            for role, sample in nonsense.roles.items()
+            role: Sample(value, bench.now_s, sample.quality, sample.count) for role, sample in nonsense.roles.items()
         }
         bench.readings.points[PLACE_1] = replace(nonsense, roles=samples, reply_s=bench.now_s)
         bench.advance(0.2)

@@ -10,6 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.service.measure import (
+    AssetRow,
+    CurrentSign,
+    MeterRow,
     asset_row,
     energy_wh_of,
     meter_row,
@@ -28,6 +31,18 @@ from tests.controller.service.kit import charger_reading, meter_reading, roles, 
 
 ALL = frozenset({"current_l1_a", "current_l2_a", "current_l3_a", "power_w"})
 V230 = 230_000
+
+
+def meter(reading: PointReading, sign: CurrentSign = "by_power", phases: int = 3) -> MeterRow:
+    row = meter_row(reading, sign, phases)
+    assert row is not None
+    return row
+
+
+def asset(reading: PointReading, known: frozenset[str] = ALL, phases: tuple[int, ...] = (0, 1, 2)) -> AssetRow:
+    row = asset_row(reading, known, phases, V230)
+    assert row is not None
+    return row
 
 
 # -- the direction of a current ---------------------------------------------------------------------------------------
@@ -79,12 +94,12 @@ def test_a_meter_row_holds_signed_milliamperes_power_time_and_count():
 def test_without_power_or_reactive_power_the_magnitude_counts_as_import():
     reading = meter_reading(70.0, 1, 5.0)
     export = with_sample(reading, "power_l2_w", Sample(-1150.0, 70.0, GOOD, 1))
-    assert meter_row(export, "unsigned", 3).ma == (5000, -5000, 5000)
+    assert meter(export, "unsigned", 3).ma == (5000, -5000, 5000)
     for role in ("power_l2_w", "voltage_l2_v"):
-        assert meter_row(with_sample(export, role, None), "unsigned", 3).ma == (5000, 5000, 5000)
+        assert meter(with_sample(export, role, None), "unsigned", 3).ma == (5000, 5000, 5000)
     stale = with_sample(export, "power_l2_w", Sample(-1150.0, 60.0, GOOD, 1))
-    assert meter_row(stale, "unsigned", 3).ma == (5000, 5000, 5000), "a power of 10 s ago says nothing"
-    assert meter_row(meter_reading(70.0, 1, -5.0), "signed", 3).ma == (-5000, -5000, -5000)
+    assert meter(stale, "unsigned", 3).ma == (5000, 5000, 5000), "a power of 10 s ago says nothing"
+    assert meter(meter_reading(70.0, 1, -5.0), "signed", 3).ma == (-5000, -5000, -5000)
 
 
 @pytest.mark.parametrize(
@@ -106,13 +121,13 @@ def test_row_46_a_meter_with_one_bad_phase_gives_no_row(bad):
 
 def test_a_site_with_one_phase_needs_one_phase():
     reading = with_sample(meter_reading(70.0, 1), "current_l2_a", None)
-    assert meter_row(reading, "by_power", 1).ma == (5000, 0, 0)
+    assert meter(reading, "by_power", 1).ma == (5000, 0, 0)
 
 
 def test_power_is_the_sum_of_the_phases_where_there_is_no_total_and_missing_where_a_phase_is():
     reading = with_sample(meter_reading(70.0, 1, 10.0), "power_w", None)
-    assert meter_row(reading, "by_power", 3).mw == 6_900_000
-    assert meter_row(with_sample(reading, "power_l1_w", None), "by_power", 3).mw == MISSING
+    assert meter(reading).mw == 6_900_000
+    assert meter(with_sample(reading, "power_l1_w", None)).mw == MISSING
 
 
 # -- assets -----------------------------------------------------------------------------------------------------------
@@ -135,26 +150,26 @@ def test_conductors_are_turned_onto_grid_phases(phases):
 
 def test_a_one_phase_asset_needs_only_its_own_conductor():
     reading = PointReading(roles=roles(9.0, current_l1_a=7.0))
-    assert asset_row(reading, ALL, (2,), V230).ma == (0, 0, 7000)
+    assert asset(reading, ALL, (2,)).ma == (0, 0, 7000)
     assert asset_row(PointReading(), ALL, (2,), V230) is None
 
 
 def test_a_conductor_without_its_own_register_is_not_credited_to_the_asset():
     reading = PointReading(roles=roles(9.0, current_l1_a=7.0))
-    assert asset_row(reading, frozenset({"current_l1_a"}), (1, 2, 0), V230).ma == (0, 7000, 0)
+    assert asset(reading, frozenset({"current_l1_a"}), (1, 2, 0)).ma == (0, 7000, 0)
 
 
 def test_without_current_registers_power_is_spread_over_the_conductors_with_its_sign():
     reading = PointReading(roles=roles(9.0, power_w=-6900.0))
-    assert asset_row(reading, frozenset({"power_w"}), (0, 1, 2), V230).ma == (-10_000, -10_000, -10_000)
+    assert asset(reading, frozenset({"power_w"}), (0, 1, 2)).ma == (-10_000, -10_000, -10_000)
     assert asset_row(PointReading(), frozenset({"power_w"}), (0, 1, 2), V230) is None
 
 
 def test_a_dead_voltage_is_missing_and_not_zero():
     reading = with_sample(charger_reading(9.0, 6000), "voltage_l1_v", Sample(0.0, 9.0, GOOD, 1))
-    assert asset_row(reading, ALL, (0, 1, 2), V230).mv[0] == MISSING
+    assert asset(reading).mv[0] == MISSING
     low = with_sample(reading, "voltage_l1_v", Sample(180.0, 9.0, GOOD, 1))
-    assert asset_row(low, ALL, (0, 1, 2), V230).mv[0] == 180_000
+    assert asset(low).mv[0] == 180_000
 
 
 @pytest.mark.parametrize(
@@ -210,9 +225,9 @@ def test_row_69_no_reading_makes_decoding_raise(reading, sign, phases):
     row = meter_row(reading, sign, 3)
     if row is not None:
         assert all(abs(value) < 10**8 for value in row.ma)
-    asset = asset_row(reading, ALL, phases, V230)
-    if asset is not None:
-        assert all(abs(value) < 10**8 for value in asset.ma)
+    drawn = asset_row(reading, ALL, phases, V230)
+    if drawn is not None:
+        assert all(abs(value) < 10**8 for value in drawn.ma)
     for found in (
         offered_ma(reading, len(phases), V230, by_power=True), offered_ma(reading, 3, V230, by_power=False),
         pilot_of(reading), phases_of(reading), soc_permille_of(reading), energy_wh_of(reading),

@@ -37,14 +37,14 @@ def retained(number: int, **change) -> Retained:
     return Retained(**{**facts, **change})
 
 
-class PowerCut(Exception):
+class PowerCutError(Exception):
     """The computer is off."""
 
 
 class Platter:
     """A disk that keeps only what was synced: everything else may be lost, torn, or there after all.
 
-    ``cut_at``: the power fails during that operation. After the cut ``crashed`` gives one of the disks that may be found.
+    ``cut_at``: the power fails during that operation. ``crash`` leaves one of the disks that may be found afterwards.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -60,26 +60,26 @@ class Platter:
         """Whether the power fails in the middle of this one."""
         self.operations += 1
         if self.operations - 1 > self.cut_at >= 0:
-            raise PowerCut
+            raise PowerCutError
         return self.operations - 1 == self.cut_at
 
     def write(self, path: Path, data: bytes) -> None:
         cut = self._operation()
         self.written[path.name] = data[: self.random.randrange(len(data) + 1)] if cut else data
         if cut:
-            raise PowerCut
+            raise PowerCutError
 
     def sync(self, path: Path) -> None:
         if self._operation():
             self._perhaps_durable(path.name)
-            raise PowerCut
+            raise PowerCutError
         self.durable[path.name] = self.written.pop(path.name)
 
     def rename(self, old: Path, new: Path) -> None:
         cut = self._operation()
         self.pending.append((old.name, new.name))
         if cut:
-            raise PowerCut
+            raise PowerCutError
 
     def sync_folder(self, path: Path) -> None:
         cut = self._operation()
@@ -88,7 +88,7 @@ class Platter:
             return
         if self.random.random() < 0.5:
             self._apply_names()
-        raise PowerCut
+        raise PowerCutError
 
     def read(self, path: Path, most: int) -> bytes:
         content = self.durable.get(path.name)
@@ -130,7 +130,7 @@ def test_row_72_a_power_cut_at_any_operation_leaves_this_or_the_record_before(se
             store(FOLDER, disk, retained(number), before.sequence + 1, 1 - before.slot)
         newest = load(FOLDER, disk)
         disk.operations, disk.cut_at = 0, cut_at
-        with pytest.raises(PowerCut):
+        with pytest.raises(PowerCutError):
             store(FOLDER, disk, retained(4), newest.sequence + 1, 1 - newest.slot)
         disk.crash()
         found = load(FOLDER, disk)
@@ -151,7 +151,7 @@ def test_row_72_any_series_of_power_cuts_never_goes_back_more_than_one_record(cu
         try:
             store(FOLDER, disk, retained(number), known.sequence + 1, 1 - known.slot)
             safe = number
-        except PowerCut:
+        except PowerCutError:
             disk.crash()
         disk.operations, disk.cut_at = 0, -1
         found = load(FOLDER, disk)

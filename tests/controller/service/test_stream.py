@@ -1,4 +1,4 @@
-"""The stream between the processes: never blocks, bounded, starts anew after a gap; messages that come in are checked."""
+"""The stream between the processes: never blocks, is bounded, starts anew after a gap; what comes in is checked."""
 
 from __future__ import annotations
 
