@@ -66,8 +66,7 @@ def advance_plausibility(
 
 def reversed_meters(state: Plausibility) -> Bools:
     """(C,) meters that fall on some phase when cars charge."""
-    found: Bools = (state.sign_strikes >= STRIKES).any(axis=1)
-    return found
+    return np.asarray((state.sign_strikes >= STRIKES).any(axis=1), dtype=np.bool_)
 
 
 def turned_assets(state: Plausibility) -> Bools:

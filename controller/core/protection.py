@@ -50,6 +50,10 @@ GG_LONG: Final[tuple[tuple[float, float], ...]] = ((1.6, 1400.0), (1.45, 2100.0)
 """Lowest of all ratings at 1.6 and 1.45 In, and the conventional hour at 1.25 In."""
 
 
+OBEY_S: Final[int] = 10
+"""A lower pilot signal acts after 5 s of pilot hold and 5 s of car; a pause within 3 s (IEC 61851-1)."""
+
+
 @lru_cache(maxsize=256)
 def rate_table(kind: str, rated_a: float, holds_s_at_2_55: float | None) -> tuple[int, ...]:
     """Theta per second in 1e-9, for I = 0, 1, 2 ... 2000 % of In. Empty where no curve is known."""
@@ -82,7 +86,10 @@ def advance_protection(
     over = ~has_curve & topology.metered & (current * 100 > topology.rated_ma * int(NON_TRIPPING * 100)).any(axis=1)
     over_s = np.where(over, now_s, state.over_s)
     worst = theta.max(axis=1)
-    level = np.where(worst >= THETA_STOP, 3, np.where(worst >= THETA_PAUSE, 2, np.where(worst >= THETA_REDUCE, 1, 0)))
+    # Where lower pilots would act too late to stay below the pause level, pause now: that is quicker.
+    ahead = (theta + rate * OBEY_S).max(axis=1)
+    pause = (worst >= THETA_PAUSE) | ((worst > THETA_RELEASE) & (ahead >= THETA_PAUSE))
+    level = np.where(worst >= THETA_STOP, 3, np.where(pause, 2, np.where(worst >= THETA_REDUCE, 1, 0)))
     level = np.where(worst > THETA_RELEASE, np.maximum(level, state.level), level)
     level = np.where(has_curve, level, np.where(now_s - over_s < NO_CURVE_PAUSE_S, 3, 0))
     return ProtectionState(theta=theta, level=level, over_s=over_s)

@@ -124,9 +124,9 @@ def test_row_37_a_sleeping_car_counts_with_its_offer_and_may_wake_at_any_time(se
     figure("overload", loop.judged().overload_s, "s")
 
 
-def one_place(**facts: bool) -> Loop:
+def one_place(*, never_pause: bool = False) -> Loop:
     """Room for one of two cars; the first never wakes up once it was paused."""
-    places = [charger("e0", **facts), charger("e1")]
+    places = [charger("e0", never_pause=never_pause), charger("e1")]
     topology = site([connection(12.0, background_max_a=(2.0,) * 3)], places)
     return Loop(topology, [car("e0", never_resumes=True), car("e1", 30.0)], [building(2.0)], scan_s=1.0)
 
