@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Final
 
@@ -21,6 +22,8 @@ from interfaces.domain.units import MISSING, Ints
 DEVIATION_MW: Final[int] = 500_000
 """Half a kilowatt of forecast error is noise; above it the plan's marginal values share out the difference."""
 SKEW_S: Final[float] = 60.0
+VALUE_MOST_PPM: Final[int] = 10_000_000
+"""10 EUR/kWh: far above any price, so that no value makes the sums of weights overflow."""
 VALUE_STEP_PPM: Final[int] = 1000
 """Weights when short: one per 0.1 ct/kWh of marginal value."""
 
@@ -28,7 +31,11 @@ VALUE_STEP_PPM: Final[int] = 1000
 def plan_refusal(plan: Plan, mission: Mission, params: Params, clock_trusted: bool, epoch_s: float) -> str:
     """Why a plan is not followed now; empty when it is. The newest accepted sequence never goes back."""
     end_epoch_s = min(plan.valid_until_epoch_s, plan.start_epoch_s + plan.step_s * len(plan.setpoint_ma))
+    times = (plan.issued_epoch_s, plan.start_epoch_s, plan.valid_until_epoch_s, plan.lease_until_epoch_s)
     checks = (
+        (not all(math.isfinite(t) for t in times), "a time in the plan is not finite"),
+        (plan.setpoint_ma.shape != (len(plan.planned_import_mw), len(plan.assets)), "the plan is malformed"),
+        (plan.value_ppm.shape != plan.setpoint_ma.shape, "the plan is malformed"),
         (not params.follow_plans, "this site does not follow plans"),
         (not clock_trusted, "the wall clock is not trusted"),
         (plan.schema != PLAN_SCHEMA, f"plan schema {plan.schema} is unknown"),
@@ -42,13 +49,15 @@ def plan_refusal(plan: Plan, mission: Mission, params: Params, clock_trusted: bo
     return next((why for refused, why in checks if refused), "")
 
 
-def choose_source(mission: Mission, image: Image, params: Params, epoch_s: float) -> Mission:
-    """Plan or fallback for this scan. When a plan stops, running cars keep running until the next price step."""
+def choose_source(mission: Mission, image: Image, state: ControllerState, params: Params, epoch_s: float) -> Mission:
+    """Plan or fallback for this scan. When a plan stops, running cars keep running until the next price step, and who
+    waited for a cheaper hour waits on.
+    """
     plan = image.plan
     refused = "no plan" if plan is None else plan_refusal(plan, mission, params, image.clock_trusted, epoch_s)
     if plan is None or refused:
         lost = mission.source == "plan"
-        charge = np.ones_like(mission.charge_now) if lost else mission.charge_now
+        charge = mission.charge_now | (state.ledger.offer_ma > 0) if lost else mission.charge_now
         return replace(mission, source="fallback", refused=refused, charge_now=charge)
     return replace(mission, source="plan", refused="", sequence=max(mission.sequence, plan.sequence))
 
@@ -56,18 +65,22 @@ def choose_source(mission: Mission, image: Image, params: Params, epoch_s: float
 def plan_wish(
     plan: Plan, local: Wish, image: Image, state: ControllerState, params: Params, now_s: float, epoch_s: float
 ) -> Wish:
-    """The plan's row of this moment; a session plugged in since it was issued gets the fallback wish."""
+    """The plan's row of this moment; a session plugged in since it was issued and an asset without a value get the
+    fallback wish.
+    """
     topology = params.topology
     t = min(int((epoch_s - plan.start_epoch_s) // plan.step_s), len(plan.setpoint_ma) - 1)
     want, value = local.want_ma.copy(), np.zeros(topology.n, dtype=np.int64)
     planned = np.zeros(topology.n, dtype=np.bool_)
     for k, name in enumerate(plan.assets):
         i = topology.index.get(name)
-        if i is None or _arrived_later(i, plan, state, now_s, epoch_s):
+        wanted = int(plan.setpoint_ma[t, k])
+        if i is None or wanted == MISSING or _arrived_later(i, plan, state, now_s, epoch_s):
             continue
-        want[i], value[i], planned[i] = plan.setpoint_ma[t, k], plan.value_ppm[t, k], True
+        want[i] = max(-int(topology.max_export_ma[i]), min(wanted, int(topology.max_ma[i])))
+        value[i], planned[i] = max(0, min(int(plan.value_ppm[t, k]), VALUE_MOST_PPM)), True
     want = share_deviation(want, value, planned, int(plan.planned_import_mw[t]), image, state, params)
-    weight = 1 + np.maximum(value, 0) // VALUE_STEP_PPM
+    weight = 1 + value // VALUE_STEP_PPM
     return Wish(
         want_ma=want,
         weight=np.where(planned, weight, np.maximum(int(weight[planned].mean()) if planned.any() else 1, 1)),
@@ -109,7 +122,7 @@ def share_deviation(
     order = sorted(np.flatnonzero(present & (want > 0)).tolist(), key=lambda k: (-sign * int(value[k]), k))
     for i in order:
         floor = int(topology.min_ma[i])
-        goal = int(np.clip(want[i] + deviation // max(int(cost[i]), 1), floor, topology.max_ma[i]))
+        goal = max(floor, min(int(want[i]) + deviation // max(int(cost[i]), 1), int(topology.max_ma[i])))
         if (goal - int(want[i])) * sign <= 0:
             continue
         out[i] = goal

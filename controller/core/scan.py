@@ -118,7 +118,7 @@ def _wishes(
     image: Image, state: ControllerState, params: Params, began: bool, now_s: float, epoch_s: float
 ) -> tuple[Wish, ControllerState]:
     mission = decide(state.mission, image, state, params, began, now_s, epoch_s)
-    mission = choose_source(mission, image, params, epoch_s)
+    mission = choose_source(mission, image, state, params, epoch_s)
     state = replace(state, mission=mission)
     wish = fallback_wish(mission, params)
     if mission.source == "plan" and image.plan is not None:

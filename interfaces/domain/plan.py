@@ -12,6 +12,11 @@ PLAN_SCHEMA = 1
 MAX_STEPS = 400
 """48 h of quarters, a long DST day and head room."""
 
+MOST_MA = 10_000_000
+MOST_PPM = 100_000_000
+MOST_MW = 1_000_000_000_000
+"""10 kA, 100 EUR/kWh, 1 GW: nothing a site behind one connection can mean."""
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -50,6 +55,9 @@ def plan_problems(plan: Plan) -> tuple[str, ...]:
         (len(set(plan.assets)) != len(plan.assets), "an asset appears twice"),
         (plan.value_ppm.shape != plan.setpoint_ma.shape, "values and setpoints differ in shape"),
         (plan.planned_import_mw.shape != (steps,), "the planned import does not have one value per step"),
+        (_beyond(plan.setpoint_ma, MOST_MA), f"a setpoint lies beyond {MOST_MA} mA or is absent"),
+        (_beyond(plan.value_ppm, MOST_PPM), f"a value lies beyond {MOST_PPM} ppm or is absent"),
+        (_beyond(plan.planned_import_mw, MOST_MW), f"a planned import lies beyond {MOST_MW} mW or is absent"),
         (plan.step_s <= 0, "the step is not positive"),
         (plan.sequence < 0, "the sequence is negative"),
         (
@@ -67,3 +75,7 @@ def plan_problems(plan: Plan) -> tuple[str, ...]:
         (plan.valid_until_epoch_s <= plan.start_epoch_s, "the plan ends before it starts"),
     )
     return tuple(text for bad, text in checks if bad)
+
+
+def _beyond(column: Ints, most: int) -> bool:
+    return bool(((column < -most) | (column > most)).any())
