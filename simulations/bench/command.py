@@ -15,8 +15,10 @@ from interfaces.errors import UserError
 EXIT_OK: Final[int] = 0
 MOST_EVSES: Final[int] = 1000
 MOST_LEVELS: Final[int] = 10
+LEAST_ASSETS: Final[int] = 3
+"""One charger on each phase."""
 MOST_ASSETS: Final[int] = 250
-SECONDS: Final[tuple[float, float]] = (5.0, 3600.0)
+SECONDS: Final[tuple[float, float]] = (5.0, 300.0)
 
 
 def run_command(argv: list[str]) -> int:
@@ -46,6 +48,21 @@ def _scan(argv: list[str]) -> int:
     return EXIT_OK
 
 
+def _io(argv: list[str]) -> int:
+    parser = command_parser(
+        "bench io", "Measure the field process against virtual Modbus TCP devices in other processes.", figures=True
+    )
+    parser.add_argument("--assets", type=int, default=120, help="number of chargers (default 120)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of the measurement (default 30)")
+    options = parser.parse_args(argv)
+    _within("--assets", options.assets, LEAST_ASSETS, MOST_ASSETS)
+    _within("--seconds", options.seconds, *SECONDS)
+    from simulations.bench.io import bench_io  # noqa: PLC0415  the other benches do not pay for it
+
+    _print(bench_io(options.assets, options.seconds), as_json=options.json)
+    return EXIT_OK
+
+
 def _within(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise UserError(f"{name} is a number from {low:g} to {high:g}, not {value:g}")
@@ -61,4 +78,4 @@ def _print(figures: Mapping[str, object], *, as_json: bool) -> None:
     Console().print(table)
 
 
-_BENCHES: Final[Mapping[str, Callable[[list[str]], int]]] = {"scan": _scan}
+_BENCHES: Final[Mapping[str, Callable[[list[str]], int]]] = {"scan": _scan, "io": _io}
