@@ -112,6 +112,9 @@ class ScanLoop:
             apply(commands, image, self.setup.params.topology, self._io.sinks, self._io.outbox, now_s)
             self._io.after_scan(state, now_s, epoch_s)
             self._record(state, (image, commands, report), now_s, epoch_s)
+        except MemoryError:
+            # Nothing sensible can be computed any more. The leases lapse and the service manager starts us again.
+            raise
         except Exception as error:
             log.exception("scan_failed number=%d", self.number)
             self.errors += 1

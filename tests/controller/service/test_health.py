@@ -1,0 +1,185 @@
+"""What people and Prometheus are told."""
+
+from __future__ import annotations
+
+import json
+import socket
+import urllib.error
+import urllib.request
+from dataclasses import replace
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+
+from controller.service.health import Known, health, problems, view
+from controller.service.http import WORKERS, HttpServer
+from controller.service.messages import Entry, Hello, PointStatus, Status, Verdict
+from controller.service.metrics import SiteCollector
+from controller.service.pacing import Histogram
+from tests.controller.service.kit import METER, PLACE_1, Bench, garage_setup
+
+HELLO = Hello(77, "s", "0.1.0", 1e9, 0, "", ())
+POINT = PointStatus(PLACE_1, "abb_terra_ac", connected=True, problem="", reply_age_s=0.5, setpoint_problem="",
+                    status="charging", requests=10, timeouts=1, connects=1)  # fmt: skip
+STATUS = Status(
+    500, 2, 1, 0, (0.001, 0.002, 0.003, 0.004), (0.003, 0.004, 0.005, 0.006), 0, 9, 0, "", "good", 0, (POINT,)
+)
+
+
+def known(seconds: float = 30.0, **change) -> Known:
+    bench = Bench(**change)
+    bench.advance(seconds)
+    entry = [one for one in bench.messages() if isinstance(one, Entry)][-1]
+    return Known(HELLO, garage_setup(), entry.record, 100.0, entry.error, STATUS)
+
+
+def texts(some: Known, now_s: float = 100.2) -> str:
+    return " | ".join(problems(some, now_s).values())
+
+
+def test_a_well_site_has_no_problems():
+    assert problems(known(), 100.2) == {}
+    told = health(known(), 100.2)
+    assert told["ok"] is True
+    assert (told["scans"], told["late_scans"], told["mode"], told["field_pid"]) == (500, 2, "fallback", 77)
+    assert told["lateness_ms"] == {"p50": 1.0, "p99": 2.0, "p999": 3.0, "max": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("change", "text", "ok"),
+    [
+        ({"record": None}, "has not reported a scan yet", False),
+        ({"record_s": 90.0}, "no scan for 10 s: the field process hangs or is gone", False),
+        (
+            {"hello": replace(HELLO, restarts=2, last_exit="field ended with signal SIGKILL")},
+            "2 times: field ended",
+            True,
+        ),
+        (
+            {"hello": replace(HELLO, refused=("SCHED_FIFO refused: Operation not permitted",))},
+            "SCHED_FIFO refused",
+            True,
+        ),
+        (
+            {"status": replace(STATUS, retain_problem="retain memory cannot be written: full")},
+            "cannot be written",
+            True,
+        ),
+        ({"status": replace(STATUS, clock="coarse")}, "no time server has set the wall clock", True),
+        ({"site_verdict": Verdict("site", accepted=False, reason="line 3")}, "refused, the old one runs: line 3", True),
+        ({"journal_problem": "journal cannot be written: full"}, "journal cannot be written", True),
+    ],
+)
+def test_each_trouble_is_a_sentence(change, text, ok):
+    some = replace(known(), **change)
+    assert text in texts(some)
+    assert health(some, 100.2)["ok"] is ok
+
+
+def test_alarms_are_told_with_the_names_of_the_site():
+    assert f"{PLACE_1} does not answer" in texts(known(40, silent={PLACE_1}))
+    assert "the meter of circuit gcp does not answer" in texts(known(40, silent={METER}))
+
+
+def test_the_view_names_units_ids_and_reasons():
+    told = view(known())
+    json.dumps(told, allow_nan=False)
+    assert [one["id"] for one in told["circuits"]] == ["gcp", "garage"]
+    assert told["circuits"][0]["limit_a"] == [50.0, 50.0, 50.0]
+    assert told["circuits"][1]["measured_a"] == [None, None, None]
+    charger = next(one for one in told["assets"] if one["id"] == PLACE_1)
+    assert charger["setpoint_a"] == charger["offered_a"] > 6
+    assert charger["why"]
+    assert charger["pilot"] == "C2"
+    assert told["points"][0]["key"] == PLACE_1
+    assert view(Known())["number"] is None
+
+
+def test_metrics_hold_every_circuit_asset_and_counter():
+    registry = CollectorRegistry()
+    some = replace(known(), journal_lost=3)
+    registry.register(SiteCollector(lambda: some, lambda: 100.5))
+    text = generate_latest(registry).decode()
+    for line in (
+        'stroomwacht_circuit_limit_amperes{circuit="gcp",phase="L1"} 50.0',
+        'stroomwacht_circuit_budget_amperes{circuit="garage",phase="L3"} 39.0',
+        f'stroomwacht_asset_setpoint_amperes{{asset="{PLACE_1}"}}',
+        f'stroomwacht_point_timeouts_total{{point="{PLACE_1}"}} 1.0',
+        "stroomwacht_scans_total 500.0",
+        "stroomwacht_late_scans_total 2.0",
+        "stroomwacht_journal_lost_scans_total 3.0",
+        "stroomwacht_field_age_seconds 0.5",
+        'stroomwacht_lateness_seconds{quantile="0.999"} 0.003',
+    ):
+        assert line in text, line
+    assert 'measured_amperes{circuit="garage"' not in text, "missing is not 0"
+
+
+def test_metrics_of_a_field_process_that_never_spoke():
+    registry = CollectorRegistry()
+    registry.register(SiteCollector(Known, lambda: 1.0))
+    assert 'stroomwacht_condition{key="field"} 1.0' in generate_latest(registry).decode()
+
+
+# -- over HTTP --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server():
+    state = {"ok": True}
+    registry = CollectorRegistry()
+    registry.register(SiteCollector(Known, lambda: 1.0))
+    found = HttpServer("127.0.0.1", 0, registry, {"/health": lambda: dict(state)})
+    yield found, state
+    found.close()
+
+
+def ask(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_health_and_metrics_are_served(server):
+    http, state = server
+    assert ask(http.port, "/health") == (200, '{"ok": true}\n')
+    state["ok"] = False
+    assert ask(http.port, "/health")[0] == 503
+    assert "stroomwacht_condition" in ask(http.port, "/metrics")[1]
+    assert ask(http.port, "/etc/passwd") == (404, "there is /metrics, /health\n")
+
+
+def test_only_get_is_answered(server):
+    http, _ = server
+    request = urllib.request.Request(f"http://127.0.0.1:{http.port}/health", data=b"x", method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    assert refused.value.code == 405
+    refused.value.close()
+
+
+def test_row_75_clients_that_never_finish_do_not_keep_others_out(server):
+    http, _ = server
+    idle = [socket.create_connection(("127.0.0.1", http.port)) for _ in range(WORKERS + 20)]
+    try:
+        for one in idle[: WORKERS // 2]:
+            one.close()
+        for attempt in range(200):
+            try:
+                if ask(http.port, "/health")[0] == 200:
+                    break
+            except OSError:
+                assert attempt < 199
+    finally:
+        for one in idle:
+            one.close()
+
+
+def test_a_histogram_feeds_the_quantiles():
+    histogram = Histogram()
+    for _ in range(100):
+        histogram.add(0.001)
+    assert histogram.quantile_s(0.5) == pytest.approx(0.001)
