@@ -10,12 +10,15 @@ from simulations.plant.sessions import SessionRecord
 
 
 class Figures(TypedDict):
-    """Energies in kWh, overloads in row-seconds above rated x derating as the plant measures them (a row is one phase of
-    one circuit). ``energy_possible_kwh``: see ``ideal``. ``cost_eur``: what charging adds to the bill of the grid
-    connection; None without prices. ``longest_outside_overload_s``: longest unbroken overload of a row that was not of
-    our own making. ``protection_max``: highest accumulator of the plant's own fuse models, share of tripping;
-    ``protection_believed_max``: of the controller's. ``switches``: charging interruptions. ``queued_s``: car-seconds
-    without an offer although energy was wanted. ``fairness``: Jain's index of delivered / wanted.
+    """What a run is judged by.
+
+    Overloads are row-seconds above rated x derating as the plant measures them (a row is one phase of one circuit).
+    ``energy_possible_kwh``: see ``ideal``. ``cost_eur``: what charging adds to the bill of the grid connection; None
+    without prices. ``longest_outside_overload_s``: longest unbroken overload that a step from outside explains.
+    ``protection_max``: highest accumulator of the plant's own fuse models, share of tripping;
+    ``protection_believed_max``: of the controller's. ``trips``: circuits that opened. ``switches``: charging
+    interruptions. ``queued_s``: car-seconds without an offer although energy was wanted. ``fairness``: Jain's index of
+    delivered / wanted.
     """
 
     sessions: int

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from interfaces.domain.topology import AssetKind, Topology
-from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_HOUR, Floats
+from interfaces.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, Floats
 from simulations.data_files import Clock, DataFiles, FileSession
 from simulations.plant.building import BuildingLoad, Motor, Series
 from simulations.plant.ev import Arrival, drawn_traits
@@ -22,6 +22,7 @@ from simulations.plant.sessions import Traffic, drawn_arrivals
 from simulations.scenario import (
     GeneratedPrices,
     GeneratedSun,
+    HeaterEntry,
     LoadEntry,
     LoadSeries,
     PriceFile,
@@ -39,7 +40,7 @@ ONE_PHASE_A: Final[float] = 32.0
 MORE_PHASES_A: Final[float] = 16.0
 """Usual on-board chargers: 7.4 kW on one phase, 11 kW on three."""
 KWH_PER_MWH: Final[float] = 1000.0
-_STREAM: Final[dict[str, int]] = {"visits": 11, "places": 12, "prices": 13, "targets": 14}
+_STREAM: Final[dict[str, int]] = {"visits": 11, "places": 12, "prices": 13, "targets": 14, "heaters": 15}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +80,7 @@ def visits_of(
     if isinstance(entry, Generated):
         visits = _generated(entry, topology, clock, seed)
         rng = stream(seed, "targets")
-        return tuple(
-            Visit(a, a.end_s, a.energy_wh) if rng.random() < known_share else Visit(a) for a in visits
-        )
+        return tuple(Visit(a, a.end_s, a.energy_wh) if rng.random() < known_share else Visit(a) for a in visits)
     sessions = files.sessions(entry, place=entry.place, overlay=entry.overlay, max_mean_kw=entry.max_mean_kw)
     return _placed(sessions, topology, entry.cars, seed, known_share)
 
@@ -110,7 +109,8 @@ def _placed(
     rng.shuffle(columns)
     stations = sorted({s.station for s in sessions})
     own = {name: columns[k % len(columns)] for k, name in enumerate(stations)}
-    free, leaving = set(columns), list[tuple[float, int]]()
+    free = set(columns)
+    leaving: list[tuple[float, int]] = []
     visits: list[Visit] = []
     for number, session in enumerate(sessions):
         while leaving and leaving[0][0] <= session.start_s:
@@ -147,20 +147,38 @@ def _car(session: FileSession, number: int, rng: np.random.Generator, cars: Stre
     )
 
 
-def loads_of(entries: tuple[LoadEntry, ...], files: DataFiles, clock: Clock) -> tuple[BuildingLoad, ...]:
-    """The building's loads; a measured series replaces base and swing."""
-    return tuple(
-        BuildingLoad(
-            circuit=entry.circuit,
-            base_a=entry.base_a,
-            swing_a=entry.swing_a,
-            noise_a=entry.noise_a,
-            shape=entry.shape,
-            motors=tuple(Motor(m.running_a, m.mean_pause_s, m.run_s) for m in entry.motors),
-            series=None if entry.series is None else _load_series(entry.series, files, clock),
+def loads_of(entries: tuple[LoadEntry, ...], files: DataFiles, clock: Clock, seed: int) -> tuple[BuildingLoad, ...]:
+    """The building's loads; a measured series replaces base and swing, heaters are loads of their own."""
+    rng = stream(seed, "heaters")
+    loads: list[BuildingLoad] = []
+    for entry in entries:
+        loads.append(
+            BuildingLoad(
+                circuit=entry.circuit,
+                base_a=entry.base_a,
+                swing_a=entry.swing_a,
+                noise_a=entry.noise_a,
+                shape=entry.shape,
+                motors=tuple(Motor(m.running_a, m.mean_pause_s, m.run_s) for m in entry.motors),
+                series=None if entry.series is None else _load_series(entry.series, files, clock),
+            )
         )
-        for entry in entries
-    )
+        for heater in entry.heaters:
+            series = heater_series(heater, clock.length_s, rng)
+            loads.append(BuildingLoad(entry.circuit, (0.0, 0.0, 0.0), noise_a=0.0, series=series))
+    return tuple(loads)
+
+
+def heater_series(heater: HeaterEntry, length_s: float, rng: np.random.Generator) -> Series:
+    """Second by second: off first, then on and off for drawn times."""
+    on = np.zeros(int(np.ceil(length_s)) + 1)
+    at_s = 0.0
+    while at_s < length_s:
+        at_s += heater.least_s + float(rng.exponential(heater.mean_pause_s))
+        end_s = at_s + heater.least_s + float(rng.exponential(heater.mean_run_s))
+        on[round(at_s) : round(end_s)] = 1.0
+        at_s = end_s
+    return Series(1.0, on[:, None] * np.array(heater.amps_a))
 
 
 def _load_series(entry: LoadSeries, files: DataFiles, clock: Clock) -> Series:
@@ -212,5 +230,3 @@ def prices_of(entry: GeneratedPrices | PriceFile | None, files: DataFiles, clock
         # A step that is missing keeps the price before it.
         values = trace.values[np.searchsorted(trace.at_s, at_s, side="right") - 1] / KWH_PER_MWH
     return Prices(start_s, step_s, np.asarray(values), entry.fee_eur_per_kwh, entry.export_eur_per_kwh)
-
-

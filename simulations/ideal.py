@@ -1,8 +1,8 @@
 """What the same cars could take with perfect knowledge: the yardstick of every strategy.
 
-The true background is known, the allocation of the controller solves every step for what each car really takes on the
+The true background is known, the controller's own allocation solves every step for what each car really takes on the
 conductors it really uses, and nothing waits: no ramps, no ledger, no timers, no reaction time. The rows are the same:
-rating, contract and margin of every circuit, the minimum currents and the steps of the devices.
+rating, contract and margin of every circuit, no fuse credit for export, minimum currents and steps of the devices.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from controller.core.allocate import Demand, allocate
 from controller.core.params import NO_LIMIT
 from interfaces.domain.topology import POWER_ROW, Topology
 from interfaces.domain.units import MILLI, MISSING, SECONDS_PER_HOUR, Bools, Floats, Ints, kwh_from_ws
-from simulations.generators import Visit
 from simulations.plant.building import Building
 from simulations.plant.ev import Arrival, Cars
 from simulations.plant.grid import Grid
@@ -51,8 +50,9 @@ def ideal_wh(world: World) -> Iterator[float]:
             here.look(tags, of_tag)
         wire = here.conductors(now_s)
         appetite_a = np.where(here.awake(now_s), np.maximum(cars.appetite_a() - here.habit_a, 0.0), 0.0)
-        amps = _allocated(topology, here, wire, appetite_a, cars, background_a, grid.circuit_v, now_s)
-        draw_a = wire * np.minimum(amps, appetite_a)[:, None]
+        budget = _budget(topology, background_a, grid.circuit_v)
+        amps = _allocated(topology, here, wire, appetite_a, cars, budget, now_s)
+        draw_a = np.where(wire, np.minimum(amps, appetite_a)[:, None], 0.0)
         flexible, _ = grid.rows(draw_a, np.zeros((topology.c, 3)))
         volts = grid.settle(flexible + background_a)
         energy_wh = (draw_a * volts).sum(axis=1) * dt_s / SECONDS_PER_HOUR
@@ -62,7 +62,7 @@ def ideal_wh(world: World) -> Iterator[float]:
 
 
 def true_background(world: World) -> Iterator[tuple[float, float, Floats]]:
-    """(length in s, end time, mean background (C, 3) A) of each ideal step: the building and the sun of every run."""
+    """(length in s, end time, mean current (C, 3) A of building and sun) of each ideal step, as in every run."""
     topology, around = world.topology, world.environment
     streams = [np.random.default_rng(s) for s in np.random.SeedSequence(world.seed).spawn(5)]
     building, sun = Building(topology, around.loads, streams[2]), Sun(around.sky, streams[3])
@@ -71,17 +71,14 @@ def true_background(world: World) -> Iterator[tuple[float, float, Floats]]:
     heard = np.ones(len(inverters.columns))
     feed_a = np.zeros((topology.n, 3))
     total, mixed = np.zeros((topology.c, 3)), 0
-    limit_a = -inverters.nameplate_a
     for step in range(1, world.steps + 1):
         now_s = step * world.step_s
         day_s = around.start_day_s + now_s
-        # In the order of the plant, so that the random streams tell the same story.
         if len(inverters.columns):
-            feeds = inverters.advance(sun.share(world.step_s, now_s, day_s), limit_a, heard)
+            feeds = inverters.advance(sun.share(world.step_s, now_s, day_s), -inverters.nameplate_a, heard)
             feed_a[inverters.columns] = topology.wired[inverters.columns] * feeds[:, None]
         flexible, own = grid.rows(feed_a, building.amps(world.step_s, now_s, day_s))
-        total += flexible + own
-        mixed += 1
+        total, mixed = total + flexible + own, mixed + 1
         if mixed == count or step == world.steps:
             yield mixed * world.step_s, now_s, total / mixed
             total, mixed = np.zeros((topology.c, 3)), 0
@@ -141,8 +138,7 @@ def _allocated(
     wire: Bools,
     appetite_a: Floats,
     cars: Cars,
-    background_a: Floats,
-    circuit_v: Floats,
+    budget: Ints,
     now_s: float,
 ) -> Floats:
     """(N,) A per conductor from the controller's own allocation, fed with the truth."""
@@ -172,13 +168,14 @@ def _allocated(
         single=np.zeros(topology.n, dtype=np.bool_),
         single_cost=cost,
     )
-    return allocate(_budget(topology, background_a, circuit_v), demand, topology).amps_ma / MILLI
+    return allocate(budget, demand, topology).amps_ma / MILLI
 
 
 def _budget(topology: Topology, background_a: Floats, circuit_v: Floats) -> Ints:
-    """(C, 4) what the rows have left for cars; export gives no fuse credit unless it is firm."""
+    """(C, 4) what the rows have left for cars; export gives no fuse credit unless it is firm, but counts in W rows."""
     used = np.where(topology.firm_export[:, None], background_a, np.maximum(background_a, 0.0))
     amps = topology.limit_ma - np.ceil(used * MILLI).astype(np.int64)
     net_mw = np.ceil((background_a * circuit_v).sum(axis=1) * MILLI).astype(np.int64)
     power = np.where(topology.max_import_mw == MISSING, NO_LIMIT, topology.max_import_mw - net_mw)
-    return np.maximum(np.concatenate([amps, power[:, None]], axis=1), 0)
+    rows: Ints = np.maximum(np.concatenate([amps, power[:, None]], axis=1), 0)
+    return rows

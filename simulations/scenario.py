@@ -107,6 +107,19 @@ class MotorEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class HeaterEntry:
+    """A load switched on and off without inrush; each run and each pause lasts at least ``least_s``, so that a meter
+    polled faster than that sees every step.
+    """
+
+    __pydantic_config__ = _STRICT
+    amps_a: PerPhase
+    mean_pause_s: Positive = 120.0
+    mean_run_s: Positive = 60.0
+    least_s: Positive = 15.0
+
+
+@dataclass(frozen=True, slots=True)
 class LoadSeries:
     """A measured series; its highest value of the run becomes ``peak_a``, feed-in becomes 0. ``column`` left out: the
     first one with power or energy in its name.
@@ -123,7 +136,7 @@ class LoadSeries:
 @dataclass(frozen=True, slots=True)
 class LoadEntry:
     """What the building takes behind one circuit: ``base_a`` always, ``swing_a`` more at its busiest hour, or a series;
-    noise and motor starts on top.
+    noise, motor starts and heaters on top.
     """
 
     __pydantic_config__ = _STRICT
@@ -133,6 +146,7 @@ class LoadEntry:
     shape: Literal["flat", "office", "home"] = "office"
     noise_a: Amps = 0.5
     motors: Annotated[tuple[MotorEntry, ...], Field(max_length=50)] = ()
+    heaters: Annotated[tuple[HeaterEntry, ...], Field(max_length=50)] = ()
     series: LoadSeries | None = None
 
 

@@ -13,7 +13,6 @@ from controller.core.state import ControllerState, initial
 from interfaces.domain.command import Commands
 from interfaces.domain.reasons import Reason
 from interfaces.domain.topology import AssetKind, Topology
-from interfaces.domain.units import MILLI
 from simulations.plant.site import Plant
 from simulations.plant.view import FieldView, Orders
 from simulations.scenario import StrategyName
@@ -22,9 +21,11 @@ _PPM: Final[int] = 1_000_000
 
 
 class Strategy(Protocol):
-    """Decides once per step. ``protection_max``: highest protection accumulator it believed in, share of tripping."""
+    """Decides once per step. ``protection_max``: the highest protection accumulator it believed in."""
 
-    protection_max: float
+    @property
+    def protection_max(self) -> float:
+        """Share of tripping."""
 
     def decide(self, orders: Orders) -> None:
         """Read the field at the plant's present time and command it."""
@@ -53,7 +54,7 @@ class Uncontrolled:
             guard_ok=True,
         )
 
-    def decide(self, orders: Orders) -> None:
+    def decide(self, orders: Orders) -> None:  # noqa: ARG002  it listens to nobody
         """Repeat the same commands; nothing is read."""
         self._plant.apply(self._commands)
 
@@ -94,5 +95,3 @@ def strategy_of(name: StrategyName, plant: Plant, view: FieldView) -> Strategy:
     elif name == "no-ledger":
         params = replace(params, ledger=False)
     return Core(params, plant, view)
-
-

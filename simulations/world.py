@@ -20,6 +20,7 @@ from simulations.plant.site import Environment
 from simulations.plant.view import Polling
 from simulations.scenario import Data, Experiment, FaultEntry, Readings, Scenario
 
+NEAR_STEP: Final[float] = 0.05
 SITES: Final[dict[str, str]] = {"a": "garage", "b": "depot"}
 
 
@@ -79,15 +80,19 @@ def _facts(site: Site) -> SiteFacts:
     )
 
 
-def adapted(topology: Topology, readings: Readings, experiment: Experiment) -> Topology:
+def adapted(topology: Topology, readings: Readings, experiment: Experiment, step_s: float = 1.0) -> Topology:
     """The topology with the scenario's poll rates and experiments: the controller knows the rates it is polled at."""
-    circuits = topology.circuits
-    if readings.meter_period_s is not None:
-        circuits = tuple(replace(c, meter_period_s=readings.meter_period_s) for c in circuits)
+    given_s = readings.meter_period_s
+    circuits = tuple(
+        replace(c, meter_period_s=_on_steps(c.meter_period_s if given_s is None else given_s, step_s))
+        for c in topology.circuits
+    )
     assets = []
     for asset in topology.assets:
-        poll_s = asset.poll_s if readings.asset_period_s is None else readings.asset_period_s
-        settle_s = asset.settle_poll_s if readings.settle_period_s is None else readings.settle_period_s
+        poll_s = _on_steps(asset.poll_s if readings.asset_period_s is None else readings.asset_period_s, step_s)
+        settle_s = _on_steps(
+            asset.settle_poll_s if readings.settle_period_s is None else readings.settle_period_s, step_s
+        )
         release_s = asset.release_s if experiment.release_s is None else experiment.release_s
         assets.append(replace(asset, poll_s=poll_s, settle_poll_s=min(settle_s, poll_s), release_s=release_s))
     return build_topology(
@@ -99,6 +104,12 @@ def adapted(topology: Topology, readings: Readings, experiment: Experiment) -> T
     )
 
 
+def _on_steps(period_s: float, step_s: float) -> float:
+    """A poll period a hair above whole steps would be seen a whole step late: it is brought onto the step."""
+    steps = max(1, round(period_s / step_s))
+    return steps * step_s if abs(period_s - steps * step_s) < NEAR_STEP * step_s else period_s
+
+
 def world_of(scenario: Scenario, site: SiteFacts, data_folder: Path | None) -> tuple[World, tuple[BadRow, ...]]:
     """Everything that happens in a run, and the rows of real files that were left out.
 
@@ -106,14 +117,14 @@ def world_of(scenario: Scenario, site: SiteFacts, data_folder: Path | None) -> t
         UserError: a file is missing or unusable.
     """
     length_s = scenario.days * SECONDS_PER_DAY
-    topology = adapted(site.topology, scenario.readings, scenario.experiment)
+    topology = adapted(site.topology, scenario.readings, scenario.experiment, scenario.step_s)
     clock = clock_of(scenario.start, site.time_zone, length_s)
     files = DataFiles(data_folder, clock)
     data, readings = scenario.data, scenario.readings
     world = World(
         topology=topology,
         visits=visits_of(data.sessions, topology, files, clock, scenario.seed, scenario.targets.known_share),
-        environment=_environment(data, site, files, clock, topology),
+        environment=_environment(data, site, files, clock, topology, scenario.seed),
         polling=Polling(meter_skew_s=readings.meter_skew_s, asset_skew_s=readings.asset_skew_s),
         prices=prices_of(data.prices, files, clock, scenario.seed),
         prices_known=scenario.targets.prices,
@@ -125,18 +136,18 @@ def world_of(scenario: Scenario, site: SiteFacts, data_folder: Path | None) -> t
     return world, tuple(files.bad_rows)
 
 
-def _environment(data: Data, site: SiteFacts, files: DataFiles, clock: Clock, topology: Topology) -> Environment:
+def _environment(
+    data: Data, site: SiteFacts, files: DataFiles, clock: Clock, topology: Topology, seed: int
+) -> Environment:
     starts = {b.asset: b for b in data.batteries}
     batteries = []
     for asset in topology.assets:
         if asset.kind is AssetKind.BATTERY:
             spec = BatterySpec(asset.id, site.capacity_kwh.get(asset.id, BatterySpec(asset.id).capacity_kwh))
             start = starts.get(asset.id)
-            batteries.append(
-                spec if start is None else replace(spec, soc=start.soc, efficiency=start.efficiency)
-            )
+            batteries.append(spec if start is None else replace(spec, soc=start.soc, efficiency=start.efficiency))
     return Environment(
-        loads=loads_of(data.loads, files, clock),
+        loads=loads_of(data.loads, files, clock, seed),
         sky=sky_of(data.sun, files, clock),
         batteries=tuple(batteries),
         start_epoch_s=clock.start_epoch_s,
