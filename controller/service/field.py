@@ -28,7 +28,9 @@ from controller.service.out_stream import OutStream
 from controller.service.process import (
     LAST_EXIT_VARIABLE,
     RESTART_EXIT,
-    RESTARTS_VARIABLE,
+    begin_life,
+    boot_id,
+    end_life,
     end_with_supervisor,
     only_one,
     owned_folder,
@@ -63,7 +65,7 @@ READER_PAUSE_S: Final = 0.05
 class Field:
     """Everything the process holds. Use ``run``."""
 
-    def __init__(self, config: ServiceConfig, setup: SiteSetup, refused: tuple[str, ...]) -> None:
+    def __init__(self, config: ServiceConfig, setup: SiteSetup, hello: Hello) -> None:
         self.readings = Readings()
         self.outbox = Outbox()
         self.wires = wires_here(setup.site, config.addresses)
@@ -78,8 +80,7 @@ class Field:
         ]  # fmt: skip
         self.loaded = load(config.retain_dir, Disk())
         self.retain = RetainWriter(config.retain_dir, self.loaded, Disk())
-        self.hello = _hello(os.environ, refused)
-        self.out = OutStream(framed(pack(self.hello)))
+        self.out = OutStream(framed(pack(hello)))
         self.inbox = Inbox(setup.site.id)
         self.sinks = sinks_of(setup.params.topology, self.wires)
         self._rule = RetainRule()
@@ -219,22 +220,26 @@ def run_field(config: ServiceConfig, setup: SiteSetup) -> int:
     refused = (*refused, files) if files else refused
     for text in refused:
         log.warning("not_granted reason=%r", text)
-    field = Field(config, setup, refused)
+    life = config.run_dir / "field.life"
+    hello = _hello(os.environ, begin_life(life, boot_id()), refused)
+    field = Field(config, setup, hello)
     for problem in field.loaded.problems:
         log.warning("retain reason=%r", problem)
     try:
-        return asyncio.run(field.run())
+        code = asyncio.run(field.run())
+        end_life(life)
+        return code
     finally:
         os.close(lock)
 
 
-def _hello(environment: Mapping[str, str], refused: tuple[str, ...]) -> Hello:
+def _hello(environment: Mapping[str, str], restarts: int, refused: tuple[str, ...]) -> Hello:
     return Hello(
         pid=os.getpid(),
         start_id=uuid.uuid4().hex,
         software=version("stroomwacht"),
         started_epoch_s=epoch_s(),
-        restarts=int(environment.get(RESTARTS_VARIABLE, "0")),
-        last_exit=environment.get(LAST_EXIT_VARIABLE, ""),
+        restarts=restarts,
+        last_exit=environment.get(LAST_EXIT_VARIABLE, "") or "it ended without a word",
         refused=refused,
     )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import json
 import os
 import signal
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from controller.service.service_file import host_port
 from interfaces.domain.site_types import Site
@@ -18,7 +19,6 @@ from interfaces.errors import UserError
 
 RESTART_EXIT: Final = 75
 """The field process ended through failsafe and wants to be started again (EX_TEMPFAIL of sysexits)."""
-RESTARTS_VARIABLE: Final = "STROOMWACHT_RESTARTS"
 LAST_EXIT_VARIABLE: Final = "STROOMWACHT_LAST_EXIT"
 SUPERVISED_VARIABLE: Final = "STROOMWACHT_SUPERVISED"
 """Set for children of our own supervisor: they end with it."""
@@ -44,6 +44,42 @@ def only_one(path: Path) -> int:
         os.close(handle)
         raise UserError(f"another field process runs with {path.parent}: stop it first") from error
     return handle
+
+
+def begin_life(path: Path, boot_id: str) -> int:
+    """Note that the field process runs now; how often in a row it ended without a word before, since this boot."""
+    before = _life(path)
+    crashed = before.get("running") is True and before.get("boot_id") == boot_id
+    restarts = int(before.get("restarts", 0)) + 1 if crashed else 0
+    _write_life(path, {"running": True, "boot_id": boot_id, "restarts": restarts})
+    return restarts
+
+
+def end_life(path: Path) -> None:
+    """Note that it ends on purpose."""
+    _write_life(path, {"running": False})
+
+
+def boot_id() -> str:
+    """A number that every start of this computer has for itself."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def _life(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _write_life(path: Path, life: dict[str, Any]) -> None:
+    aside = path.with_suffix(".new")
+    try:
+        aside.write_text(json.dumps(life), encoding="utf-8")
+        aside.replace(path)
+    except OSError:
+        return  # a full disk costs this count and nothing else
 
 
 def end_with_supervisor(environment: Mapping[str, str]) -> None:

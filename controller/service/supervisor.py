@@ -24,7 +24,6 @@ from typing import Final
 from controller.service.process import (
     LAST_EXIT_VARIABLE,
     RESTART_EXIT,
-    RESTARTS_VARIABLE,
     SUPERVISED_VARIABLE,
     owned_folder,
 )
@@ -71,8 +70,8 @@ class Child:
     failures: int = 0
 
     def start(self, environment: Mapping[str, str]) -> None:
-        told = {RESTARTS_VARIABLE: str(self.starts), LAST_EXIT_VARIABLE: self.last_exit}
-        self.process = subprocess.Popen(self.command, env={**environment, **told}, stdin=subprocess.DEVNULL)  # noqa: S603  our own program
+        told = {**environment, LAST_EXIT_VARIABLE: self.last_exit}
+        self.process = subprocess.Popen(self.command, env=told, stdin=subprocess.DEVNULL)  # noqa: S603  our own program
         self.starts += 1
 
     def ended(self) -> int | None:

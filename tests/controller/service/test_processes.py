@@ -114,7 +114,7 @@ def _other_topology(stage: Stage, before: dict[str, int]) -> None:
     file.write_text(file.read_text().replace("max_current_a: [16, 16, 16] # per", "max_current_a: [15, 15, 15] # per"))
     wait_for(lambda: stage.processes().get("field", before["field"]) != before["field"], "a new field process")
     wait_for(lambda: scans(stage) > 5, "its scans")
-    assert "field ended with exit code 75" in told(stage)
+    assert "started again" not in told(stage), "on purpose is no fault"
     assert (stage.folder / "retain" / "retain.a").exists()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.service.process import RESTART_EXIT, only_one
+from controller.service.process import RESTART_EXIT, begin_life, end_life, only_one
 from controller.service.service_file import ServiceConfig
 from controller.service.supervisor import BURST, INTERVAL_S, StartLimit, Supervisor
 from interfaces.errors import UserError
@@ -28,7 +28,7 @@ PING = """
         s.close()
     starts = Path(sys.argv[1])
     with starts.open("a") as file:
-        file.write(os.environ["STROOMWACHT_RESTARTS"] + " " + os.environ["STROOMWACHT_LAST_EXIT"] + "\\n")
+        file.write(os.environ["STROOMWACHT_LAST_EXIT"] + "\\n")
     count = len(starts.read_text().splitlines())
 """
 IDLE = "import time; time.sleep(600)"
@@ -55,7 +55,7 @@ def test_row_71_a_crash_loop_ends_in_the_chargers_own_failsafe(tmp_path, caplog)
     code, starts, _ = supervise(tmp_path, "sys.exit(3)")
     assert code == 1
     assert len(starts) == BURST
-    assert starts[1] == "1 field ended with exit code 3"
+    assert starts[1] == "field ended with exit code 3"
     assert "chargers are at their own failsafe now" in caplog.text
 
 
@@ -75,7 +75,7 @@ def test_row_70_a_field_process_that_does_not_ping_is_killed_and_started_again(t
     """
     code, starts, _ = supervise(tmp_path, hang)
     assert code == 0
-    assert starts == ["0 ", "1 field ended with signal SIGKILL"]
+    assert starts == ["", "field ended with signal SIGKILL"]
 
 
 def test_row_70_one_that_pings_is_left_alone(tmp_path, monkeypatch):
@@ -161,7 +161,18 @@ def test_row_74_a_leaking_field_process_ends_and_is_started_again(tmp_path):
     """Its address space is bounded: it meets its own limit before it takes the memory of its neighbours."""
     code, starts, _ = supervise(tmp_path, LEAK.format(here=str(Path.cwd())))
     assert code == 0
-    assert starts == ["0 ", "1 field ended with exit code 1"]
+    assert starts == ["", "field ended with exit code 1"]
+
+
+def test_row_74_ends_without_a_word_are_counted_until_one_on_purpose_or_a_reboot(tmp_path):
+    life = tmp_path / "field.life"
+    assert [begin_life(life, "boot-1") for _ in range(4)] == [0, 1, 2, 3]
+    end_life(life)
+    assert begin_life(life, "boot-1") == 0
+    assert begin_life(life, "boot-1") == 1
+    assert begin_life(life, "boot-2") == 0, "the computer was switched off: that is no fault of the process"
+    life.write_text("[1]")
+    assert begin_life(life, "boot-2") == 0
 
 
 def test_two_field_processes_of_one_site_are_refused(tmp_path):
