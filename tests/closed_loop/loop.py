@@ -138,14 +138,22 @@ class Loop:
             self.image, self.state, self.params, self.now_s, EPOCH_S + self.now_s
         )
         if self.commands.valid_until_s > self.now_s:
-            self.view.apply(self.commands)
+            self.view.apply(self.on_wire(self.commands))
         for text in self.alarms():
             self.first_s.setdefault(text, self.now_s)
-        self._steps += 1
-        self.plant.step(self.scan_s, self._steps * self.scan_s)
+        self.let_pass()
         self.highest_theta = max(self.highest_theta, float(self.report.theta_ppm.max()) / 1e6)
         if self.each is not None:
             self.each(self)
+
+    def let_pass(self) -> None:
+        """One period without a controller."""
+        self._steps += 1
+        self.plant.step(self.scan_s, self._steps * self.scan_s)
+
+    def on_wire(self, commands: Commands) -> Commands:
+        """What the devices of the plant hear."""
+        return commands
 
     # -- what is ordered and said ------------------------------------------------------------------------------------
 

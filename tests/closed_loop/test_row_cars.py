@@ -103,6 +103,7 @@ def test_row_37_a_sleeping_car_counts_with_its_offer_and_may_wake_at_any_time(se
             car("e3", 140.0),
         ],
         [building(4.0)],
+        scan_s=0.5,
         seed=seed,
     )
     slept: list[tuple[float, float]] = []

@@ -16,9 +16,9 @@ NOISE_A = 3.0
 """Three cars at 1 A steps beside a load that wanders by some tenths."""
 
 
-def busy() -> Loop:
+def busy(scan_s: float = 0.2) -> Loop:
     """Three cars fill a 63 A connection with 10 A of background; 21 A is configured as the worst."""
-    loop = Loop(garage(3, max_a=32.0), [car(f"e{k}") for k in range(3)], [building(10.0)])
+    loop = Loop(garage(3, max_a=32.0), [car(f"e{k}") for k in range(3)], [building(10.0)], scan_s=scan_s)
     return loop.run(100.0)
 
 
@@ -90,7 +90,7 @@ def test_row_46_a_meter_that_reads_nan_is_a_meter_that_is_silent(figure) -> None
 
 @pytest.mark.parametrize("jump_a", [150.0, -150.0])
 def test_row_46_one_wrong_reading_only_ever_lowers(jump_a: float, figure) -> None:
-    loop = busy()
+    loop = busy(0.5)
     before_a = promised_a(loop)
     told: list[float] = []
     loop.each = lambda x: told.append(promised_a(x))
