@@ -57,5 +57,5 @@ def terminal() -> Iterator[Show]:
     console = Console()
     with Live(console=console, screen=True, auto_refresh=False) as live:
         yield lambda view, health, told: live.update(
-            picture(view, health, told, height=console.size.height), refresh=True
+            picture(view, health, told, width=console.size.width, height=console.size.height), refresh=True
         )
