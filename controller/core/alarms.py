@@ -56,7 +56,7 @@ def alarms_of(
         found.append(Alarm(int(Reason.ALARM_OVERRUN)))
     if not image.clock_trusted:
         found.append(Alarm(int(Reason.ALARM_CLOCK_UNTRUSTED)))
-    if state.error_scans:
+    if state.complete and state.commands is not None and state.commands.failsafe:
         found.append(Alarm(int(Reason.ALARM_SCAN_ERROR)))
     return tuple(found)
 

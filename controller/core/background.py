@@ -36,6 +36,8 @@ from interfaces.domain.units import MILLI, MISSING, SECONDS_PER_DAY, Bools, Floa
 
 TIGHT: Final[int] = 2000
 """Bounds this close (mA; mW on the power row) leave no doubt worth waiting for."""
+LOW_VOLTAGE_PERCENT: Final[int] = 85
+"""EN 50160 knows no supply below 85 % of nominal; such a reading is no voltage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,15 @@ def row_sums(topology: Topology, per_asset: Ints) -> Ints:
     return (topology.ancestry_f @ per_asset.astype(np.float64)).astype(np.int64)
 
 
+def volts_mv(image: Image, topology: Topology) -> Ints:
+    """(N, 3) measured voltages; nominal where none is measured or a charger at rest reports next to nothing."""
+    believed = image.asset_mv >= topology.nominal_mv * LOW_VOLTAGE_PERCENT // 100
+    return np.where(believed, image.asset_mv, topology.nominal_mv)
+
+
 def row_weights(image: Image, topology: Topology, use: Ints) -> Ints:
-    """(N, 4) what one mA of an asset costs each row: its conductors per phase; watts per ampere on the power row."""
-    volts = np.where(image.asset_mv == MISSING, topology.nominal_mv, image.asset_mv)
-    watts = (use * volts).sum(axis=1) // MILLI
+    """(N, 4) what one mA of an asset costs each row: conductors per phase; watts per ampere, rounded up, for power."""
+    watts = -(-(use * volts_mv(image, topology)).sum(axis=1) // MILLI)
     return np.concatenate([use, watts[:, None]], axis=1)
 
 
@@ -152,8 +159,7 @@ def _shift_readings(state: Background, image: Image, topology: Topology) -> Back
     if not new.any():
         return state
     amps = np.where(image.asset_ma == MISSING, 0, image.asset_ma)
-    volts = np.where(image.asset_mv == MISSING, topology.nominal_mv, image.asset_mv)
-    power = (amps * volts).sum(axis=1) // MILLI
+    power = (amps * volts_mv(image, topology)).sum(axis=1) // MILLI
     rows = np.concatenate([amps, power[:, None]], axis=1)
     rows = np.where((topology.kind == int(AssetKind.PV))[:, None], 0, rows)
     rows = np.where((image.asset_ma == MISSING).any(axis=1)[:, None], MISSING, rows)

@@ -81,7 +81,9 @@ def scan(
 
 
 def failsafe(state: ControllerState, params: Params, now_s: float) -> Commands:
-    """Failsafe output (design 4): per asset min(last command, verified failsafe), batteries 0. It never raises."""
+    """Failsafe output (design 4): per asset min(last command, verified failsafe), batteries 0. It never raises, and a
+    scan that failed renews no lease.
+    """
     topology = params.topology
     last = np.maximum(state.ledger.offer_ma, 0)
     evse = np.where(topology.is_evse, np.minimum(last, topology.failsafe_ma), 0)
@@ -95,7 +97,7 @@ def failsafe(state: ControllerState, params: Params, now_s: float) -> Commands:
         reason=np.full(n, int(Reason.FAILSAFE), dtype=np.int64),
         binding=np.full(n, -1, dtype=np.int64),
         fast_poll=np.ones(n, dtype=np.bool_),
-        valid_until_s=now_s + LEASE_S,
+        valid_until_s=now_s if state.commands is None else state.commands.valid_until_s,
         failsafe=True,
         guard_ok=False,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from controller.core.background import volts_mv
 from controller.core.params import SATISFIED_MA, SATISFIED_RETRY_S, SATISFIED_S
 from controller.core.records import Sessions
 from interfaces.domain.image import Image, Pilot
@@ -21,8 +22,7 @@ def plugged_in(image: Image, before: Bools) -> Bools:
 def power_mw(image: Image, topology: Topology) -> Ints:
     """(N,) measured power from phase currents and voltages; nominal voltage where unmeasured, 0 where no current is."""
     current = np.where(image.asset_ma == MISSING, 0, image.asset_ma)
-    volts = np.where(image.asset_mv == MISSING, topology.nominal_mv, image.asset_mv)
-    result: Ints = (current * volts).sum(axis=1) // MILLI
+    result: Ints = (current * volts_mv(image, topology)).sum(axis=1) // MILLI
     return result
 
 

@@ -26,13 +26,13 @@ def protection_reduce(image: Image, state: ControllerState, params: Params, now_
 
 
 def protection_pause(image: Image, state: ControllerState, params: Params, now_s: float) -> Cap:
-    """At 0.3 the lowest tier in use below the circuit is paused."""
+    """At 0.3 the lowest tier in use below the circuit is paused, and no lower one may start."""
     topology = params.topology
     paused = np.zeros(topology.n, dtype=np.bool_)
     for c in np.flatnonzero(state.protection.level >= 2):
         below = (topology.ancestry[c] > 0) & topology.is_evse & (state.ledger.exposure_ma > 0)
         if below.any():
-            paused |= (topology.ancestry[c] > 0) & (topology.tier == topology.tier[below].max())
+            paused |= (topology.ancestry[c] > 0) & (topology.tier >= topology.tier[below].max())
     if not paused.any():
         return Cap(Reason.PROTECTION_PAUSE)
     return Cap(Reason.PROTECTION_PAUSE, high_ma=np.where(paused, 0, NO_LIMIT))

@@ -166,7 +166,8 @@ class Table:
         self.keep_reports = False
         self._adversary = adversary
         self._mood = np.ones(n)
-        self._ring: deque[Any] = deque([self.register_ma.copy()], maxlen=max(1, round(hold_s / scan_s)))
+        self._hold_s = hold_s
+        self._ring: deque[tuple[float, Any]] = deque([(NEVER_S, self.register_ma)])
         depth = max(1, round(skew_s / scan_s) + 1)
         self._past: deque[tuple[Any, Any]] = deque(maxlen=depth)
         self._column = {a.id: i for i, a in enumerate(topology.assets)}
@@ -288,11 +289,13 @@ class Table:
         self.stopped = np.where(hears, self.commands.stop, self.stopped)
         switch = hears & (self.commands.phases > 0)
         self.phases_now = np.where(switch, self.commands.phases, self.phases_now)
-        self._ring.append(self.register_ma.copy())
+        self._ring.append((self.now_s, self.register_ma))
 
     def _draw(self) -> None:
         topology = self.topology
-        old, high = self._ring[0], np.max(self._ring, axis=0)
+        while len(self._ring) > 1 and self._ring[1][0] <= self.now_s - self._hold_s:
+            self._ring.popleft()
+        old, high = self._ring[0][1], np.max([register for _, register in self._ring], axis=0)
         if self._adversary is not None:
             new = np.where(self._adversary.random(topology.n) < 0.6, 1.0, self._adversary.random(topology.n))
             self._mood = np.where(self._adversary.random(topology.n) < self.scan_s / 3.0, new, self._mood)

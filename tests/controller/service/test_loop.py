@@ -11,6 +11,7 @@ import pytest
 
 from controller.core.params import GOOD_SCANS_AFTER_ERROR
 from controller.core.scan import scan
+from controller.core.state import retained_of
 from controller.service.messages import DeclaredOff, Entry, OperatorOrder, Setup, Snapshot
 from controller.service.site_setup import SiteSetup
 from interfaces.domain.codec import pack
@@ -136,13 +137,17 @@ def test_row_69_an_exception_gives_failsafe_outputs_and_ten_good_scans_before_an
     assert bench.told_a() == before
 
 
-def test_row_69_every_scan_failing_keeps_failsafe_under_lease_and_is_recorded():
+def test_row_69_every_scan_failing_lets_the_lease_of_the_failsafe_lapse_and_is_recorded():
+    """Two seconds after the last good scan nobody vouches for the outputs any more: the chargers' own failsafe acts."""
     breaking = Breaking()
     bench = charging(scan_function=breaking)
     breaking.broken = True
-    bench.advance(5)
-    assert bench.loop.errors == 25
+    bench.advance(1)
+    assert bench.commands.failsafe
     assert bench.outbox.lease_until_s(PLACE_1) > bench.now_s
+    bench.advance(4)
+    assert bench.loop.errors == 25
+    assert bench.outbox.lease_until_s(PLACE_1) <= bench.now_s
     last = [one for one in bench.messages() if isinstance(one, Entry)][-1]
     assert last.error is not None
     assert "a fault for the test" in last.error
@@ -277,11 +282,17 @@ def test_a_comment_is_no_change():
     assert bench.loop.setup is before
 
 
-def test_row_71_what_is_retained_keeps_a_restart_from_offering_more():
-    from controller.core.state import retained_of
-
+def test_row_71_a_restart_forgets_neither_offers_nor_the_off_time_of_a_paused_car():
     bench = charging()
     retained = retained_of(bench.loop.state, bench.setup.params, bench.now_s, bench.epoch_s)
     assert min(retained.offers_ma) >= 6000
-    again = Bench(retained=retained, now_s=START_S + 500)
+    place = bench.setup.params.topology.index[PLACE_2]
+    off_for_s, pauses = [0.0, 0.0], [0, 0]
+    off_for_s[place], pauses[place] = 60.0, 3
+    paused = replace(retained, off_for_s=tuple(off_for_s), limit_pauses=tuple(pauses))
+    again = Bench(retained=paused, now_s=START_S + 500)
     assert again.loop.state.ledger.exposure_ma.tolist() == list(retained.offers_ma)
+    started: list[float] = []
+    again.advance(90, each=lambda: started.append(again.told_a()[place]))
+    assert max(started[: 59 * 5]) == 0.0, "a crash loop must not switch a car on and off"
+    assert started[-1] >= 6.0
