@@ -18,41 +18,63 @@ from interfaces.drivers.clock import Clock, monotonic_s
 
 BURST: Final = 10.0
 REFILL_PER_S: Final = 0.2
-"""Ten lines at once, then one every 5 s."""
+"""Of one origin: ten lines at once, then one every 5 s."""
+BURST_ALL: Final = 300.0
+REFILL_ALL_PER_S: Final = 2.0
+"""Of the whole process: a site of 200 chargers may lose them all at once; after that two lines a second."""
 ORIGINS: Final = 500
 QUEUE: Final = 1000
 
 
 @dataclass(slots=True)
 class _Bucket:
+    burst: float
+    refill_per_s: float
     tokens: float
     filled_s: float
     held_back: int = 0
 
+    def takes(self, now_s: float) -> bool:
+        """Whether a line may pass now; one that may not is counted."""
+        self.tokens = min(self.burst, self.tokens + (now_s - self.filled_s) * self.refill_per_s)
+        self.filled_s = now_s
+        if self.tokens < 1.0:
+            self.held_back += 1
+            return False
+        self.tokens -= 1.0
+        return True
+
 
 class FloodFilter(logging.Filter):
-    """Lets the first lines of each origin through, then a trickle with the number of those held back."""
+    """Lets the first lines of each origin through, then a trickle with the number of those held back.
+
+    An origin is logger, text and the thing the text speaks of (its first argument, unless that is a number).
+    """
 
     def __init__(self, clock: Clock = monotonic_s) -> None:
         super().__init__()
         self._clock = clock
-        self._buckets: OrderedDict[tuple[str, str], _Bucket] = OrderedDict()
+        self._all = _Bucket(BURST_ALL, REFILL_ALL_PER_S, BURST_ALL, clock())
+        self._buckets: OrderedDict[tuple[str, str, str], _Bucket] = OrderedDict()
 
     def filter(self, record: logging.LogRecord) -> bool:
-        now_s, origin = self._clock(), (record.name, str(record.msg))
-        bucket = self._buckets.pop(origin, None) or _Bucket(BURST, now_s)
+        now_s, origin = self._clock(), _origin(record)
+        bucket = self._buckets.pop(origin, None) or _Bucket(BURST, REFILL_PER_S, BURST, now_s)
         self._buckets[origin] = bucket
         while len(self._buckets) > ORIGINS:
             self._buckets.popitem(last=False)
-        bucket.tokens = min(BURST, bucket.tokens + (now_s - bucket.filled_s) * REFILL_PER_S)
-        bucket.filled_s = now_s
-        if bucket.tokens < 1.0:
-            bucket.held_back += 1
+        if not bucket.takes(now_s) or not self._all.takes(now_s):
             return False
-        bucket.tokens -= 1.0
-        if bucket.held_back:
-            record.msg, bucket.held_back = f"{record.msg} held_back={bucket.held_back}", 0
+        held_back = bucket.held_back + self._all.held_back
+        if held_back:
+            record.msg = f"{record.msg} held_back={held_back}"
+            bucket.held_back = self._all.held_back = 0
         return True
+
+
+def _origin(record: logging.LogRecord) -> tuple[str, str, str]:
+    first = record.args[0] if isinstance(record.args, tuple) and record.args else ""
+    return record.name, str(record.msg), "" if isinstance(first, int | float) else str(first)
 
 
 class DroppingQueueHandler(logging.handlers.QueueHandler):

@@ -63,8 +63,10 @@ class OutStream:
 
     def attach(self, transport: asyncio.WriteTransport) -> None:
         """A reader has come; the one before is hung up."""
-        if self._transport is not None:
-            self._transport.abort()
+        before = self._transport
+        if before is not None:
+            self.detach(before)
+            before.abort()
         self._transport = transport
         transport.write(self._greeting)
         self.flush()

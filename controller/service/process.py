@@ -62,7 +62,7 @@ def end_life(path: Path) -> None:
 
 def boot_id() -> str:
     """A number that every start of this computer has for itself."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
 
 
 def _life(path: Path) -> dict[str, Any]:

@@ -79,7 +79,7 @@ def _lock_memory() -> str:
 
 
 def _may_lock_all() -> bool:
-    with open("/proc/self/status", encoding="ascii") as status:  # noqa: PTH123  proc has no paths to join
+    with open("/proc/self/status", encoding="utf-8") as status:  # noqa: PTH123  proc has no paths to join
         for line in status:
             if line.startswith("CapEff:"):
                 return bool(int(line.split()[1], 16) & CAP_IPC_LOCK)

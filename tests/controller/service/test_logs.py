@@ -7,8 +7,10 @@ import queue
 
 from controller.service.logs import (
     BURST,
+    BURST_ALL,
     ORIGINS,
     QUEUE,
+    REFILL_ALL_PER_S,
     REFILL_PER_S,
     Conditions,
     DroppingQueueHandler,
@@ -53,6 +55,24 @@ def test_row_76_a_loop_of_errors_is_a_few_lines_and_a_count():
     assert told + len(lines.lines) >= 5 * 3600 - 30
     log.error("something else")
     assert lines.lines[-1] == "something else"
+
+
+def test_row_76_errors_that_differ_each_time_are_bounded_too():
+    now_s = 0.0
+    lines = Lines(lambda: now_s)
+    log = alone("varied", lines)
+    for number in range(20_000):
+        log.error("odd reason=%s", f"reason {number}")
+        now_s += 0.01
+    assert BURST_ALL <= len(lines.lines) <= BURST_ALL + 200 * REFILL_ALL_PER_S + 1
+
+
+def test_a_site_that_loses_a_hundred_chargers_names_each():
+    lines = Lines(lambda: 0.0)
+    log = alone("many", lines)
+    for number in range(100):
+        log.warning("condition key=%s text=%r", f"place-{number}", "does not answer")
+    assert len(lines.lines) == 100
 
 
 def test_row_76_a_real_loop_of_failing_scans(caplog):
