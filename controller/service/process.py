@@ -21,7 +21,7 @@ RESTART_EXIT: Final = 75
 """The field process ended through failsafe and wants to be started again (EX_TEMPFAIL of sysexits)."""
 LAST_EXIT_VARIABLE: Final = "STROOMWACHT_LAST_EXIT"
 SUPERVISED_VARIABLE: Final = "STROOMWACHT_SUPERVISED"
-"""Set for children of our own supervisor: they end with it."""
+"""Set for children of our own supervisor, and for one that a demo or bench started: they end with their parent."""
 OWNER_ONLY: Final = 0o700
 PR_SET_PDEATHSIG: Final = 1
 
@@ -83,7 +83,7 @@ def _write_life(path: Path, life: dict[str, Any]) -> None:
 
 
 def end_with_supervisor(environment: Mapping[str, str]) -> None:
-    """Be sent SIGTERM when our own supervisor is gone (prctl(2)): a new one would start a second of us."""
+    """Be sent SIGTERM when who started us is gone (prctl(2)): a new supervisor would start a second of us."""
     if environment.get(SUPERVISED_VARIABLE) == "1":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import urllib.error
 import urllib.request
@@ -12,6 +13,7 @@ from typing import Any, Final
 from controller.service.field import run_field
 from controller.service.gateway import run_gateway
 from controller.service.logs import start_logging
+from controller.service.process import end_with_supervisor
 from controller.service.service_file import ServiceConfig, load_service
 from controller.service.site_setup import SiteRefused, SiteSetup, setup_of
 from controller.service.supervisor import Supervisor, command_of
@@ -39,6 +41,7 @@ def run(site: Path | None, service: Path | None, only: str | None) -> int:
             return run_field(config, setup)
         if only == "gateway":
             return run_gateway(config)
+        end_with_supervisor(os.environ)
         arguments = [str(config.site), *([] if service is None else ["--service", str(service.absolute())])]
         return Supervisor(config, command_of("field", arguments), command_of("gateway", arguments)).run()
     finally:

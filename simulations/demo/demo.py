@@ -86,6 +86,7 @@ def _play(stage: Stage, story: Story, name: str, seconds: float | None, stop: th
     said: tuple[str, ...] = ()
     before_s = -1.0
     while not stop.is_set():
+        stage.check()
         now_s = time.monotonic() - began_s
         for beat in story.due(before_s, now_s):
             for deed in beat.deeds:

@@ -25,6 +25,7 @@ from typing import Any, Final
 import psutil
 import yaml
 
+from controller.service.process import SUPERVISED_VARIABLE
 from interfaces.drivers.links import SerialLink
 from interfaces.drivers.site_reader import parse_site
 from interfaces.drivers.wiring import wires_of
@@ -104,18 +105,23 @@ class Stage:
             # A session of its own: Ctrl-C is for us; we end the controller, and the devices only after it.
             self._controller = subprocess.Popen(  # noqa: S603  our own program
                 [*command, "--service", str(file)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                start_new_session=True,
+                start_new_session=True, env={**os.environ, SUPERVISED_VARIABLE: "1"},
             )  # fmt: skip
 
     def _wait_until_ready(self) -> None:
         began_s = time.monotonic()
         while self.view().get("number") is None and not self._stop.is_set():
-            if self._controller is None or self._controller.poll() is not None:
-                raise StageError(f"the controller ended by itself:\n{self.log_tail()}")
+            self.check()
             if time.monotonic() - began_s > READY_S:
                 raise StageError(f"the controller did not scan within {READY_S:g} s:\n{self.log_tail()}")
             self._stop.wait(STEP_S)
         self.ready_s = time.monotonic() - began_s
+
+    def check(self) -> None:
+        """Raise ``StageError`` or ``VirtualSiteError`` when the controller or the virtual site is no more."""
+        self.site.check()
+        if self._controller is None or self._controller.poll() is not None:
+            raise StageError(f"the controller ended by itself:\n{self.log_tail()}")
 
     def stop_controller(self) -> None:
         """Ask the controller to end, as a service manager would; whoever does not is killed by its own id."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select
 import subprocess
@@ -93,6 +94,11 @@ class VirtualSite:
         """Break a device; ``control`` lists the kinds, ``clear`` mends it."""
         self.tell("fault", device=device, kind=kind, value=value)
 
+    def check(self) -> None:
+        """Raise ``VirtualSiteError`` when the process is no more."""
+        if self._process.poll() is not None:
+            raise VirtualSiteError(f"the site's process has ended with code {self._process.returncode}")
+
     def report(self) -> dict[str, Any]:
         """What really happens, as the plant sees it."""
         return self.tell("report")
@@ -121,7 +127,8 @@ class VirtualSite:
         """End the process: it stops when its input ends, and is killed if it does not."""
         process = self._process
         if process.stdin is not None and not process.stdin.closed:
-            process.stdin.close()
+            with contextlib.suppress(OSError):  # it died with a message of ours unread
+                process.stdin.close()
         try:
             process.wait(END_S)
         except subprocess.TimeoutExpired:
