@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
@@ -15,6 +16,19 @@ from controller.core.params import NO_LIMIT
 from interfaces.domain.reasons import Reason
 from interfaces.domain.topology import ROWS_PER_CIRCUIT, Topology
 from interfaces.domain.units import Ints
+
+_FIRST: Final[tuple[Reason, ...]] = (
+    Reason.FIRE,
+    Reason.OPERATOR_STOP,
+    Reason.OPERATOR_LIMIT,
+    Reason.PROTECTION_STOP,
+    Reason.PROTECTION_PAUSE,
+    Reason.PROTECTION_REDUCE,
+)
+AUTHORITY: Final[Ints] = np.array(
+    [_FIRST.index(Reason(k)) if k in _FIRST else len(_FIRST) + k for k in range(100)], dtype=np.int64
+)
+"""Who is named when two rules say the same: fire before operator before protection (design 4), then by code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +78,7 @@ def top(topology: Topology) -> Envelope:
 
 
 def meet(topology: Topology, caps: Iterable[Cap]) -> Envelope:
-    """Intersection of all caps. On a tie the reason with the lower code is named, so that order never matters."""
+    """Intersection of all caps. On a tie the higher authority is named, so that order never matters."""
     env = top(topology)
     high, high_reason = env.high_ma, env.high_reason
     low, low_reason = env.low_ma, env.low_reason
@@ -72,12 +86,12 @@ def meet(topology: Topology, caps: Iterable[Cap]) -> Envelope:
     for cap in caps:
         code = int(cap.reason)
         if cap.high_ma is not None:
-            tighter = (cap.high_ma < high) | ((cap.high_ma == high) & (code < high_reason))
+            tighter = (cap.high_ma < high) | ((cap.high_ma == high) & (AUTHORITY[code] < AUTHORITY[high_reason]))
             high, high_reason = np.minimum(high, cap.high_ma), np.where(tighter, code, high_reason)
         if cap.low_ma is not None:
-            tighter = (cap.low_ma > low) | ((cap.low_ma == low) & (code < low_reason))
+            tighter = (cap.low_ma > low) | ((cap.low_ma == low) & (AUTHORITY[code] < AUTHORITY[low_reason]))
             low, low_reason = np.maximum(low, cap.low_ma), np.where(tighter, code, low_reason)
         if cap.budget is not None:
-            tighter = (cap.budget < budget) | ((cap.budget == budget) & (code < budget_reason))
+            tighter = (cap.budget < budget) | ((cap.budget == budget) & (AUTHORITY[code] < AUTHORITY[budget_reason]))
             budget, budget_reason = np.minimum(budget, cap.budget), np.where(tighter, code, budget_reason)
     return Envelope(high, high_reason, low, low_reason, budget, budget_reason)

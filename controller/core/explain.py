@@ -19,8 +19,6 @@ from interfaces.domain.units import Bools, Ints
 PROTECTION_REASONS: Final[tuple[int, ...]] = tuple(
     int(r) for r in (Reason.PROTECTION_REDUCE, Reason.PROTECTION_PAUSE, Reason.PROTECTION_STOP)
 )
-
-
 WAITING: Final[tuple[Reason, ...]] = (
     Reason.MIN_OFF_TIME,
     Reason.RESTART_MARGIN,
@@ -28,6 +26,7 @@ WAITING: Final[tuple[Reason, ...]] = (
     Reason.SATISFIED,
     Reason.QUEUED,
 )
+BY_CIRCUIT: Final[tuple[int, ...]] = (int(Reason.CIRCUIT), int(Reason.QUEUED))
 
 
 def explain(
@@ -80,9 +79,21 @@ def explain(
     reason = np.where(topology.is_evse & ~state.sessions.plugged, int(Reason.NO_CAR), reason)
     reason = np.where(~np.isposinf(state.ledger.lost_s), int(Reason.UNREACHABLE), reason)
     binding = np.where(waiting & (setpoint_ma < allocation.amps_ma), granted.binding, allocation.binding)
-    if state.protection.level.any():
-        binding = _hottest(reason, binding, state, topology)
-    return reason.astype(np.int64), binding
+    return _with_circuits(reason.astype(np.int64), binding, state, topology)
+
+
+def _with_circuits(reason: Ints, binding: Ints, state: ControllerState, topology: Topology) -> tuple[Ints, Ints]:
+    """A row that binds because its meter is silent, and the hottest circuit above who protection holds down."""
+    if state.background.lost.any():
+        silent = (binding != NOBODY) & state.background.lost[np.maximum(binding, 0) // ROWS_PER_CIRCUIT]
+        reason = np.where(silent & np.isin(reason, BY_CIRCUIT), int(Reason.STALE_METER), reason)
+    if not state.protection.level.any():
+        return reason, binding
+    binding = binding.copy()
+    for i in np.flatnonzero(np.isin(reason, PROTECTION_REASONS)).tolist():
+        c = max(topology.chain[i], key=lambda k: (int(state.protection.level[k]), int(state.protection.theta[k].max())))
+        binding[i] = c * ROWS_PER_CIRCUIT + int(state.protection.theta[c].argmax())
+    return reason, binding
 
 
 def _row_reasons(env: Envelope, allocation: Allocation) -> Ints:
@@ -90,15 +101,6 @@ def _row_reasons(env: Envelope, allocation: Allocation) -> Ints:
     reason = env.budget_reason.ravel()[np.maximum(allocation.binding, 0)]
     power = (allocation.binding >= 0) & (allocation.binding % ROWS_PER_CIRCUIT == POWER_ROW)
     return np.where(power & (reason == int(Reason.CIRCUIT)), int(Reason.CIRCUIT_POWER), reason)
-
-
-def _hottest(reason: Ints, binding: Ints, state: ControllerState, topology: Topology) -> Ints:
-    """Binding rows with the hottest circuit above those that protection holds down."""
-    out = binding.copy()
-    for i in np.flatnonzero(np.isin(reason, PROTECTION_REASONS)).tolist():
-        c = max(topology.chain[i], key=lambda k: (int(state.protection.level[k]), int(state.protection.theta[k].max())))
-        out[i] = c * ROWS_PER_CIRCUIT + int(state.protection.theta[c].argmax())
-    return out
 
 
 def _displaced(

@@ -39,6 +39,7 @@ SHORTAGES: Final[tuple[int, ...]] = tuple(
         Reason.OPERATOR_LIMIT,
         Reason.N_MINUS_1,
         Reason.QUEUED,
+        Reason.STALE_METER,
         Reason.RESTART_MARGIN,
     )
 )

@@ -18,6 +18,7 @@ LIMIT_REASONS = np.array(
             Reason.CIRCUIT_POWER,
             Reason.QUEUED,
             Reason.QUEUED_MINIMUM,
+            Reason.STALE_METER,
             Reason.PROTECTION_PAUSE,
             Reason.PROTECTION_STOP,
             Reason.OPERATOR_LIMIT,
