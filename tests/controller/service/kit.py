@@ -11,8 +11,8 @@ from controller.core.scan import scan
 from controller.core.state import Retained, initial
 from controller.service.apply import sinks_of
 from controller.service.gather import Gather, sources_of
+from controller.service.health import told as alarm_text
 from controller.service.inbox import Inbox
-from controller.service.journal import read_segment
 from controller.service.loop import Plumbing, ScanFunction, ScanLoop
 from controller.service.messages import LENGTH, OUT, Verdict
 from controller.service.notify import Notifier
@@ -218,8 +218,9 @@ class Bench:
         return found
 
 
-def messages_in(path: Any) -> list[Any]:
-    return list(read_segment(path))
+def alarms_of(bench: Bench) -> str:
+    """The alarms of the last scan as people read them."""
+    return "; ".join(alarm_text(alarm, bench.setup.params.topology) for alarm in bench.report.alarms)
 
 
 def with_sample(reading: PointReading, role: str, sample: Sample | None) -> PointReading:

@@ -312,7 +312,7 @@ def test_a_second_start_begins_a_new_segment_with_the_next_number(tmp_path):
     assert replay(files).mismatches == 0
 
 
-def test_row_73_a_full_disk_stops_the_journal_and_nothing_else(tmp_path, monkeypatch):
+def test_row_73_a_full_disk_stops_the_journal_and_nothing_else(tmp_path, monkeypatch, figure):
     bench = Bench()
     ring = JournalRing(tmp_path, WIDE)
     ring.take(HELLO, pack(HELLO))
@@ -330,6 +330,7 @@ def test_row_73_a_full_disk_stops_the_journal_and_nothing_else(tmp_path, monkeyp
     assert "No space left" in ring.problem
     assert ring.lost > 0
     assert bench.loop.errors == 0
+    figure("alarm", ring.problem)
     full = False
     keep(ring, bench, 35)
     assert ring.problem == ""

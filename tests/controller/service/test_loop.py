@@ -19,7 +19,7 @@ from interfaces.domain.image import Fire
 from interfaces.domain.plan import Plan
 from interfaces.domain.reasons import Reason
 from interfaces.drivers.readings import Sample
-from tests.controller.service.kit import METER, PLACE_1, PLACE_2, START_S, Bench, garage_setup, garage_text
+from tests.controller.service.kit import METER, PLACE_1, PLACE_2, START_S, Bench, alarms_of, garage_setup, garage_text
 
 
 def charging(**facts) -> Bench:
@@ -114,7 +114,7 @@ class Breaking:
         return scan(*arguments)
 
 
-def test_row_69_an_exception_gives_failsafe_outputs_and_ten_good_scans_before_anything_is_raised():
+def test_row_69_an_exception_gives_failsafe_outputs_and_ten_good_scans_before_anything_is_raised(figure):
     breaking = Breaking()
     bench = charging(scan_function=breaking)
     before = bench.told_a()
@@ -126,6 +126,8 @@ def test_row_69_an_exception_gives_failsafe_outputs_and_ten_good_scans_before_an
     assert bench.commands.setpoint_ma.tolist() == expected
     assert [bench.outbox.get(asset.id, "setpoint").value for asset in topology.assets] == expected  # type: ignore[union-attr]
     assert any(alarm.code == Reason.ALARM_SCAN_ERROR for alarm in bench.report.alarms)
+    figure("highest offer after the exception (failsafe 6 A)", max(bench.told_a()), "A")
+    figure("alarm", alarms_of(bench))
     breaking.broken = False
     for n in range(GOOD_SCANS_AFTER_ERROR):
         bench.advance(0.2)
@@ -133,11 +135,14 @@ def test_row_69_an_exception_gives_failsafe_outputs_and_ten_good_scans_before_an
         assert all(told <= was for told, was in zip(bench.told_a(), before, strict=True))
     bench.advance(0.2)
     assert not bench.commands.failsafe
-    bench.advance(30)
+    failed_s = bench.now_s
+    while bench.told_a() != before and bench.now_s < failed_s + 60:
+        bench.advance(0.2)
     assert bench.told_a() == before
+    figure("all offers as before after", 2.2 + bench.now_s - failed_s, "s")
 
 
-def test_row_69_every_scan_failing_lets_the_lease_of_the_failsafe_lapse_and_is_recorded():
+def test_row_69_every_scan_failing_lets_the_lease_of_the_failsafe_lapse_and_is_recorded(figure):
     """Two seconds after the last good scan nobody vouches for the outputs any more: the chargers' own failsafe acts."""
     breaking = Breaking()
     bench = charging(scan_function=breaking)
@@ -148,6 +153,7 @@ def test_row_69_every_scan_failing_lets_the_lease_of_the_failsafe_lapse_and_is_r
     bench.advance(4)
     assert bench.loop.errors == 25
     assert bench.outbox.lease_until_s(PLACE_1) <= bench.now_s
+    figure("nobody vouches for the outputs", bench.outbox.lease_until_s(PLACE_1) - (bench.now_s - 5.2), "s after it")
     last = [one for one in bench.messages() if isinstance(one, Entry)][-1]
     assert last.error is not None
     assert "a fault for the test" in last.error
@@ -170,7 +176,7 @@ def test_row_69_an_error_in_reading_the_inputs_is_caught_too():
     assert not entry.imaged
 
 
-def test_row_69_nonsense_from_one_charger_costs_the_others_nothing():
+def test_row_69_nonsense_from_one_charger_costs_the_others_nothing(figure):
     bench = charging()
     topology = bench.setup.params.topology
     bench.silent.add(PLACE_1)
@@ -185,12 +191,13 @@ def test_row_69_nonsense_from_one_charger_costs_the_others_nothing():
         assert not bench.commands.failsafe
     assert bench.loop.errors == 0
     assert bench.told_a()[topology.index[PLACE_2]] >= 6
+    figure("failed scans in 40 readings of nonsense", bench.loop.errors)
 
 
 # -- lateness ---------------------------------------------------------------------------------------------------------
 
 
-def test_row_68_three_late_scans_stop_raises_and_a_timely_one_allows_them_again():
+def test_row_68_three_late_scans_stop_raises_and_a_timely_one_allows_them_again(figure):
     bench = Bench(base_a=35.0)
     bench.advance(30)
     low = bench.told_a()
@@ -201,6 +208,7 @@ def test_row_68_three_late_scans_stop_raises_and_a_timely_one_allows_them_again(
     assert bench.loop.last[0].late_in_a_row >= 3  # type: ignore[index]
     assert any(alarm.code == Reason.ALARM_OVERRUN for alarm in bench.report.alarms)
     held = bench.told_a()
+    figure("alarm", alarms_of(bench))
     bench.advance(20)
     assert bench.told_a() == held
     bench.loop.pacer.start_s += 0.15
@@ -282,7 +290,7 @@ def test_a_comment_is_no_change():
     assert bench.loop.setup is before
 
 
-def test_row_71_a_restart_forgets_neither_offers_nor_the_off_time_of_a_paused_car():
+def test_row_71_a_restart_forgets_neither_offers_nor_the_off_time_of_a_paused_car(figure):
     bench = charging()
     retained = retained_of(bench.loop.state, bench.setup.params, bench.now_s, bench.epoch_s)
     assert min(retained.offers_ma) >= 6000
@@ -295,4 +303,5 @@ def test_row_71_a_restart_forgets_neither_offers_nor_the_off_time_of_a_paused_ca
     started: list[float] = []
     again.advance(90, each=lambda: started.append(again.told_a()[place]))
     assert max(started[: 59 * 5]) == 0.0, "a crash loop must not switch a car on and off"
+    figure("paused for 60 s more at the restart, starts after", 0.2 * sum(told < 6.0 for told in started), "s")
     assert started[-1] >= 6.0

@@ -118,7 +118,7 @@ def _other_topology(stage: Stage, before: dict[str, int]) -> None:
     assert (stage.folder / "retain" / "retain.a").exists()
 
 
-def test_row_70_a_stopped_field_process_is_silent_and_replaced(tmp_path):
+def test_row_70_a_stopped_field_process_is_silent_and_replaced(figure):
     """SIGSTOP: nothing of the process runs. The supervisor's watchdog ends it; a new one takes over."""
     with Stage(garage_text(), seed=4) as stage:
         stage.site.tell("plug_in", asset="place-2")
@@ -134,6 +134,7 @@ def test_row_70_a_stopped_field_process_is_silent_and_replaced(tmp_path):
         wait_for(lambda: stage.processes().get("field", pid) not in (None, pid), "a new field process")
         wait_for(lambda: "started again 1 times: field ended with signal SIGKILL" in told(stage), "the alarm")
         wait_for(lambda: scans(stage) > 10, "its scans")
+        figure("alarm", told(stage))
         assert stage.site.report()["self_made_overload_s"] == 0.0
 
 

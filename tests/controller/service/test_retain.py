@@ -122,7 +122,7 @@ FOLDER = Path("any")
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_row_72_a_power_cut_at_any_operation_leaves_this_or_the_record_before(seed):
+def test_row_72_a_power_cut_at_any_operation_leaves_this_or_the_record_before(seed, figure):
     for cut_at in range(4):
         disk = Platter(seed)
         for number in range(1, 4):
@@ -138,6 +138,7 @@ def test_row_72_a_power_cut_at_any_operation_leaves_this_or_the_record_before(se
         assert found.retained.plan_sequence in (3, 4), (seed, cut_at, found.problems)
         store(FOLDER, disk, retained(5), found.sequence + 1, 1 - found.slot)
         assert load(FOLDER, disk).retained == retained(5)
+        figure("records lost", 4 - found.retained.plan_sequence)
 
 
 @given(st.lists(st.integers(-1, 3), min_size=1, max_size=12), st.integers(0, 10**6))
@@ -289,7 +290,7 @@ def test_row_73_a_slow_disk_never_blocks_and_the_latest_record_wins(tmp_path):
 
 
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError(30, "Read-only file system")])
-def test_row_73_a_full_or_read_only_disk_is_told_and_gets_over_it(tmp_path, error, monkeypatch):
+def test_row_73_a_full_or_read_only_disk_is_told_and_gets_over_it(tmp_path, error, monkeypatch, figure):
     monkeypatch.setattr("controller.service.retain.RETRY_S", 0.01)
     disk = Stuck()
     disk.error = error
@@ -302,6 +303,7 @@ def test_row_73_a_full_or_read_only_disk_is_told_and_gets_over_it(tmp_path, erro
             break
         time.sleep(0.01)
     assert error.strerror in writer.status.problem
+    figure("alarm", writer.status.problem)
     writer.put(retained(2))
     disk.error = None
     assert written(writer, 1)
@@ -310,7 +312,7 @@ def test_row_73_a_full_or_read_only_disk_is_told_and_gets_over_it(tmp_path, erro
     assert load(tmp_path, Disk()).retained == retained(2)
 
 
-def test_row_73_the_scan_goes_on_while_the_disk_hangs(tmp_path):
+def test_row_73_the_scan_goes_on_while_the_disk_hangs(tmp_path, figure):
     from tests.controller.service.kit import Bench
 
     disk = Stuck()
@@ -320,7 +322,9 @@ def test_row_73_the_scan_goes_on_while_the_disk_hangs(tmp_path):
     bench.advance(20)
     assert bench.loop.number == 100
     assert bench.loop.errors == 0
+    assert bench.loop.pacer.late == 0
     assert writer.status.written == 0
+    figure("scans while one write hangs", bench.loop.number)
     disk.go_on.set()
     writer.close(10)
     assert load(tmp_path, Disk()).retained == retained(99)

@@ -95,7 +95,7 @@ def counted(site: SmallSite) -> Iterator[dict[str, int]]:
     seen |= {name: count - before[name] for name, count in site.requests().items()}
 
 
-async def test_row_70_a_hung_scan_beside_live_poll_tasks():
+async def test_row_70_a_hung_scan_beside_live_poll_tasks(figure):
     host = SiteHost(garage_setup().site, seed=5, real_time=False,
                     arrivals=[Arrival(asset="place-2", start_s=1.0, end_s=1e6, energy_wh=50_000.0)])  # fmt: skip
     async with host:
@@ -111,10 +111,12 @@ async def test_row_70_a_hung_scan_beside_live_poll_tasks():
             with counted(site) as hung:
                 await site.run(60, scanning=False)
             assert hung == {"place-1": 0, "place-2": 0}
+            figure(f"requests to chargers in the minute that begins {LEASE_S + polls_s:g} s after", sum(hung.values()))
             assert site.readings.points["m-main"].reply_s > site.now.s - 2, "the poll tasks live: the meter is read on"
             await site.run(70, scanning=False)
             column = host.plant.topology.index["place-2"]
             assert host.plant.supplies.in_failsafe(host.plant.now_s)[column], "the charger's own failsafe has acted"
+            figure("the charger then offers, by itself", float(host.plant.in_force_a[column]), "A")
             with counted(site) as again:
                 await site.run(20)
             assert all(count > 0 for count in again.values()), "and a scan that lives again is heard again"

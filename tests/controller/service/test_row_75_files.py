@@ -67,7 +67,7 @@ asyncio.run(main())
 """
 
 
-def test_row_75_without_files_one_connection_is_lost_and_the_others_go_on():
+def test_row_75_without_files_one_connection_is_lost_and_the_others_go_on(figure):
     done = subprocess.run(
         [sys.executable, "-c", EXHAUSTED], capture_output=True, text=True, timeout=120, check=False, cwd=Path.cwd()
     )
@@ -78,6 +78,8 @@ def test_row_75_without_files_one_connection_is_lost_and_the_others_go_on():
     assert said["lost"]
     assert said["why"]
     assert said["back"]
+    figure("of four connections, one hung up: goes on", 3)
+    figure("told", said["why"])
     assert said["bugs"] == 0
 
 

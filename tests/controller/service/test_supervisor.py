@@ -51,12 +51,13 @@ def supervise(tmp_path: Path, field: str, gateway: str = IDLE, **limits: float) 
     return code, read[0], read[1]
 
 
-def test_row_71_a_crash_loop_ends_in_the_chargers_own_failsafe(tmp_path, caplog):
+def test_row_71_a_crash_loop_ends_in_the_chargers_own_failsafe(tmp_path, caplog, figure):
     code, starts, _ = supervise(tmp_path, "sys.exit(3)")
     assert code == 1
     assert len(starts) == BURST
     assert starts[1] == "field ended with exit code 3"
     assert "chargers are at their own failsafe now" in caplog.text
+    figure("starts before it is left alone", len(starts))
 
 
 def test_row_71_failures_far_apart_are_forgiven():
@@ -157,11 +158,12 @@ LEAK = """
 """
 
 
-def test_row_74_a_leaking_field_process_ends_and_is_started_again(tmp_path):
+def test_row_74_a_leaking_field_process_ends_and_is_started_again(tmp_path, figure):
     """Its address space is bounded: it meets its own limit before it takes the memory of its neighbours."""
     code, starts, _ = supervise(tmp_path, LEAK.format(here=str(Path.cwd())))
     assert code == 0
     assert starts == ["", "field ended with exit code 1"]
+    figure("alarm", starts[1])
 
 
 def test_row_74_ends_without_a_word_are_counted_until_one_on_purpose_or_a_reboot(tmp_path):
