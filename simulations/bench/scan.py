@@ -24,8 +24,8 @@ from simulations.plant.site import Plant
 from simulations.plant.view import FieldView
 
 START_EPOCH_S: Final[float] = 1_750_000_000.0
-WARM_UP_SCANS: Final[int] = 500
-"""100 s: the first cars charge, the background window is full, every ring of the state has gone around once."""
+WARM_UP_SCANS: Final[int] = 800
+"""160 s: cars charge and have left, the background window is full, the interpreter has seen every path once."""
 TIMED_SCANS: Final[int] = 1000
 BYTES_PER_KB: Final[int] = 1024
 
@@ -66,7 +66,7 @@ def bench_scan(
         cpu_ms_p50=percentile(cpu_ms, 50),
         cpu_ms_p99=percentile(cpu_ms, 99),
         period_ms=topology.period_s * MILLI,
-        growth_kb=round(_growth_kb(topology, [run.image for run in runs], warm_up), 1),
+        growth_kb=round(_growth_kb(topology, [run.image for run in runs], warm_up), 1) + 0.0,
         offering_mean=round(float(np.mean([run.offering for run in measured])), 1),
     )
 
