@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from controller.commands import replay as replay_command
 from controller.core.scan import scan
+from controller.service.gateway import JOURNAL_QUEUE, JournalThread
 from controller.service.journal import (
     BLOCK_ENTRIES,
     MAGIC,
@@ -54,6 +56,21 @@ def journal(folder: Path, bench: Bench, seconds: float, bounds: RingBounds = WID
     keep(ring, bench, seconds)
     ring.close()
     return segments(folder)
+
+
+class Idle(Breaking):
+    """A few real scans, then the same outcome for ever: for tests that count segments and not amperes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.outcome = None
+
+    def __call__(self, *arguments):
+        self.calls += 1
+        if self.calls <= 20 or self.broken:
+            self.outcome = super().__call__(*arguments)
+        return self.outcome
 
 
 # -- blocks and segments ----------------------------------------------------------------------------------------------
@@ -266,7 +283,7 @@ def test_the_ring_is_bounded_and_forgets_the_oldest(tmp_path):
 
 
 def test_a_fault_pins_its_window_beyond_its_time(tmp_path):
-    breaking = Breaking()
+    breaking = Idle()
     bench = Bench(scan_function=breaking)
     ring = JournalRing(tmp_path, RingBounds(240_000, 10.0))
     ring.take(HELLO, pack(HELLO))
@@ -286,7 +303,7 @@ def test_a_fault_pins_its_window_beyond_its_time(tmp_path):
 
 
 def test_pinned_segments_alone_never_fill_more_than_the_ring(tmp_path):
-    breaking = Breaking()
+    breaking = Idle()
     breaking.broken = True
     bench = Bench(scan_function=breaking)
     files = journal(tmp_path, bench, 400, RingBounds(60_000, 10.0))
@@ -338,6 +355,26 @@ def test_row_73_a_full_disk_stops_the_journal_and_nothing_else(tmp_path, monkeyp
     outcome = replay(segments(tmp_path))
     assert outcome.mismatches == 0
     assert outcome.scans > 150
+
+
+def test_row_73_a_disk_that_hangs_costs_scans_in_the_journal_and_no_time(tmp_path, figure):
+    go_on = threading.Event()
+
+    class Hanging(JournalRing):
+        def take(self, message, packed):
+            go_on.wait(30)
+            super().take(message, packed)
+
+    bench = Bench()
+    bench.advance(20)
+    entry = [one for one in bench.messages() if isinstance(one, Entry)][-1]
+    thread = JournalThread(Hanging(tmp_path, WIDE))
+    for _ in range(JOURNAL_QUEUE + 500):
+        thread.put(entry, b"")
+    figure("scans dropped of 1100 while the disk hangs (600 wait)", thread.lost)
+    assert 498 <= thread.lost <= 500
+    go_on.set()
+    thread.close()
 
 
 def test_row_73_a_folder_that_vanishes_is_made_again(tmp_path):
