@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest
 # Two workers: the smallest machine we promise to run on has two cores. Tests of one xdist group share a worker.
 WORKERS ?= 2
 
-.PHONY: setup demo test lint soak lock
+.PHONY: setup demo test lint soak faults lock
 
 setup:
 	@scripts/setup
@@ -24,6 +24,10 @@ test: lint
 
 soak: setup
 	$(PYTEST) -m soak $(ARGS)
+
+# Runs every test of a row of the fault catalogue and writes what they measured to docs/fault-matrix.md.
+faults: setup
+	$(BIN)/python -m tests.closed_loop.matrix
 
 lock: setup
 	scripts/lock

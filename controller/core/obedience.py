@@ -2,7 +2,8 @@
 
 The ledger counts them at what they draw. Drawing more than anything still offered: the ledger's release time of 10 s
 has passed by then, so pause at once; 7 s later the second path (disable register, contactor). A charger that shows a
-higher limit than it acknowledged is paused too. Current without a session means a welded contactor.
+higher limit than it acknowledged is paused too, and stopped where that does not help. Current without a session means
+a welded contactor.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from controller.core.params import (
+    DEAF_S,
     DISOBEY_HOLD_S,
     NOT_APPLIED_S,
     OVERDRAW_MA,
@@ -19,7 +21,7 @@ from controller.core.params import (
 from controller.core.records import Ledger, Obedience
 from interfaces.domain.image import Image, Pilot
 from interfaces.domain.topology import Topology
-from interfaces.domain.units import MISSING, Bools
+from interfaces.domain.units import MISSING, Bools, Floats
 
 
 def advance_obedience(
@@ -34,13 +36,11 @@ def advance_obedience(
     over_no = np.where(fresh, np.where(over, state.over_no + 1, 0), state.over_no)
     over_s = np.where(over_no == 0, np.inf, np.minimum(state.over_s, now_s))
     caught = over_no >= 2
-    paused_until = np.where(caught, now_s + DISOBEY_HOLD_S, np.where(began, now_s, state.paused_until_s))
-    stop = (caught & (now_s - over_s >= SECOND_PATH_S)) | (state.stop & (paused_until > now_s))
+    wrong_s = _wrong_since(state, image, topology, ledger, now_s)
+    deaf = (now_s - wrong_s >= DEAF_S) & (drawn > np.maximum(ledger.offer_ma, 0) + OVERDRAW_MA)
+    paused_until = np.where(caught | deaf, now_s + DISOBEY_HOLD_S, np.where(began, now_s, state.paused_until_s))
+    stop = (caught & (now_s - over_s >= SECOND_PATH_S)) | deaf | (state.stop & (paused_until > now_s))
     again = (image.reboots != MISSING) & (state.reboots != MISSING) & (image.reboots > state.reboots)
-    shown = image.offered_ma != MISSING
-    higher = topology.is_evse & shown & (image.offered_ma > ledger.offer_ma + topology.step_ma)
-    higher &= image.readback_s > ledger.change_s
-    wrong_s = np.where(higher, np.minimum(state.wrong_s, now_s), np.inf)
     return Obedience(
         over_no=over_no,
         over_s=over_s,
@@ -51,6 +51,14 @@ def advance_obedience(
         reboot_s=np.where(again, now_s, state.reboot_s),
         reboots=np.where(image.reboots == MISSING, state.reboots, image.reboots),
     )
+
+
+def _wrong_since(state: Obedience, image: Image, topology: Topology, ledger: Ledger, now_s: float) -> Floats:
+    """(N,) since when the charger shows a higher limit than commanded; only a read-back after our last change tells."""
+    judged = (image.offered_ma != MISSING) & (image.readback_s > ledger.change_s)
+    higher = topology.is_evse & judged & (image.offered_ma > ledger.offer_ma + topology.step_ma)
+    since: Floats = np.where(higher, np.minimum(state.wrong_s, now_s), np.where(judged, np.inf, state.wrong_s))
+    return since
 
 
 def disobeying(state: Obedience, now_s: float) -> Bools:

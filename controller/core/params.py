@@ -50,6 +50,8 @@ SECOND_PATH_S: Final[float] = 7.0
 """Pause at 10 s of overdraw, second path at 17 s (design 4.2)."""
 DISOBEY_HOLD_S: Final[float] = 900.0
 NOT_APPLIED_S: Final[float] = 5.0
+DEAF_S: Final[float] = 17.0
+"""A charger that has shown a higher limit for so long while its car draws it gets the second path too."""
 
 USED_MA: Final[int] = 1000
 UNUSED_MA: Final[int] = 500

@@ -21,7 +21,7 @@ from controller.core.fallback import decide, fallback_wish
 from controller.core.follow import choose_source, plan_wish
 from controller.core.guard import Verdict, guard
 from controller.core.ledger import record_commands
-from controller.core.obedience import disobeying
+from controller.core.obedience import disobeying, not_applied
 from controller.core.params import (
     GOOD_SCANS_AFTER_ERROR,
     LEASE_S,
@@ -143,7 +143,7 @@ def _left_for(env: Envelope, state: ControllerState, topology: Topology, cost: I
     """(C, 4) budget of the offers we can make: what unreachable and disobeying assets may draw is taken off, and what
     the others draw beyond their offers.
     """
-    fixed = ~np.isposinf(state.ledger.lost_s) | disobeying(state.obedience, now_s)
+    fixed = ~np.isposinf(state.ledger.lost_s) | disobeying(state.obedience, now_s) | not_applied(state.obedience, now_s)
     creep = np.maximum(state.ledger.offer_ma, 0) * state.ledger.creep_permille // PERMILLE
     spent = np.where(fixed, state.ledger.exposure_ma, creep)
     if not spent.any():

@@ -55,9 +55,11 @@ def site(circuits: Sequence[Circuit], assets: Sequence[Asset], *, version: str =
     return build_topology(circuits, assets, version=version)
 
 
-def garage(count: int, rated_a: float = 63.0, **facts: Any) -> Topology:
+def garage(count: int, rated_a: float = 63.0, *, background_max_a: float | None = None, **facts: Any) -> Topology:
     """``count`` three-phase chargers e0, e1 ... directly behind the grid connection."""
-    return site([connection(rated_a)], [charger(f"e{k}", **facts) for k in range(count)])
+    worst_a = rated_a / 3 if background_max_a is None else background_max_a
+    main = connection(rated_a, background_max_a=(worst_a,) * 3)
+    return site([main], [charger(f"e{k}", **facts) for k in range(count)])
 
 
 def car(asset: str, start_s: float = 0.0, **facts: Any) -> Arrival:

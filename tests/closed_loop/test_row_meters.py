@@ -108,7 +108,7 @@ def test_row_46_one_wrong_reading_only_ever_lowers(jump_a: float, figure) -> Non
     low = np.flatnonzero(np.array(told) < before_a - NOISE_A)
     back_s = (low[-1] + 1) * loop.scan_s if len(low) else 0.0
     figure(f"{jump_a:+.0f} A for one sample: lowest promise (usual {before_a:.0f} A)", min(told), "A")
-    figure("back after", back_s, "s")
+    figure(f"{jump_a:+.0f} A for one sample: back after", back_s, "s")
     figure("overload", loop.judged().overload_s, "s")
 
 
@@ -127,5 +127,5 @@ def test_row_46_an_overflowed_register_neither_crashes_nor_raises(amps: float, f
     assert loop.judged().overload_s == 0.0
     assert np.isfinite(loop.report.theta_ppm).all()
     assert loop.report.theta_ppm.max() <= 1_000_000, "a fuse opens once"
-    figure("lowest promise", min(told), "A")
+    figure(f"{amps:+.0f} A shown: lowest promise", min(told), "A")
     figure("overload", loop.judged().overload_s, "s")

@@ -196,6 +196,6 @@ def test_row_50_a_battery_that_refuses_endangers_nothing(battery_a: float, figur
     assert max(worst_w) <= limit_w + NOISE_W
     assert min(loop.drawn_a(f"e{k}") for k in range(3)) >= 6.0, "no session ends for it"
     figure(f"battery ordered {battery_a:+.0f} A, gave up: cars before", sum(told), "A")
-    figure("cars after", sum(loop.told_a(f"e{k}") for k in range(3)), "A")
+    figure(f"battery ordered {battery_a:+.0f} A, gave up: cars after", sum(loop.told_a(f"e{k}") for k in range(3)), "A")
     figure("highest import (operator's limit 30 kW)", max(worst_w) / MILLI, "kW")
     figure("overload", loop.judged().overload_s, "s")
