@@ -67,22 +67,23 @@ def _car(asset: str, *, phases: int, max_a: float, energy_kwh: float) -> Deed:
 
 def garage() -> Story:
     """Two places behind 60 A, of which the building may take 40 A."""
+    lift_a = (3.0, 3.0, 3.0)
     beats = (
         Beat(0.5, "A car comes to place-2: three phases, 16 A", (_car("place-2", phases=3, max_a=16, energy_kwh=30),)),
         Beat(3.0, "A second one comes to place-1", (_car("place-1", phases=3, max_a=16, energy_kwh=20),)),
         Beat(5.0, "The meter is known for less than a minute: the building counts with its declared worst case, 40 A"),
-        *motor("gcp", (7.0, 7.0, 7.0), 14.0, 20.0, "The lift starts: six times its running current for a second"),
-        *motor("gcp", (7.0, 7.0, 7.0), 95.0, 25.0, "The lift again, now beside two charging cars"),
-        Beat(140.0, "The cable of the main meter breaks", ({"do": "fault", "device": "m-main", "kind": "silent"},)),
-        Beat(160.0, "The cable is mended; the meter is believed after a minute of good readings",
+        *motor("gcp", lift_a, 14.0, 20.0, "The lift starts: six times its running current for a second"),
+        *motor("gcp", lift_a, 105.0, 25.0, "The lift again, now beside two charging cars: it may come back any minute"),
+        Beat(185.0, "The cable of the main meter breaks", ({"do": "fault", "device": "m-main", "kind": "silent"},)),
+        Beat(205.0, "The cable is mended; the meter is believed after a minute of good readings",
              ({"do": "fault", "device": "m-main", "kind": "clear"},)),
-        Beat(235.0, "The car at place-2 leaves", ({"do": "plug_out", "asset": "place-2"},)),
-        Beat(250.0, "Another comes to place-2: one phase, 32 A",
+        Beat(300.0, "The car at place-2 leaves", ({"do": "plug_out", "asset": "place-2"},)),
+        Beat(315.0, "Another comes to place-2: one phase, 32 A",
              (_car("place-2", phases=1, max_a=32, energy_kwh=25),)),
-        Beat(310.0, "Both leave",
+        Beat(370.0, "Both leave",
              ({"do": "plug_out", "asset": "place-1"}, {"do": "plug_out", "asset": "place-2"})),
     )  # fmt: skip
-    return Story(beats, 320.0)
+    return Story(beats, 380.0)
 
 
 def depot(evses: tuple[str, ...], seed: int) -> Story:
@@ -102,9 +103,9 @@ def depot(evses: tuple[str, ...], seed: int) -> Story:
     beats = (
         *vans,
         Beat(5.0, "The meters are known for less than a minute: the building counts with its declared worst case"),
-        *motor("hall-n", (20.0, 20.0, 20.0), 12.0, 22.0, "A compressor starts in the north hall"),
+        *motor("hall-n", (8.0, 8.0, 8.0), 12.0, 22.0, "A compressor starts in the north hall"),
         Beat(60.0, "A thick cloud comes over the roof", ({"do": "world", "pv": 0.15},)),
-        *motor("gcp", (30.0, 30.0, 30.0), 75.0, 25.0, "The goods lift of the offices starts"),
+        *motor("gcp", (12.0, 12.0, 12.0), 75.0, 25.0, "The goods lift of the offices starts"),
         Beat(110.0, f"{charger} loses its network", ({"do": "fault", "device": charger, "kind": "refuse"},)),
         Beat(125.0, "The meter of the south hall falls silent", ({"do": "fault", "device": meter, "kind": "silent"},)),
         Beat(145.0, "Meter and charger are back, the sun as well",
