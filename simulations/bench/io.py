@@ -70,7 +70,7 @@ Write = tuple[float, str, float]
 def bench_io(assets: int, seconds: float, *, seed: int = 1) -> dict[str, Any]:
     """Run a lot of ``assets`` chargers for ``seconds`` after its start-up; the figures as the command prints them."""
     began_s = time.monotonic()
-    with Stage(lot_text(assets), seed=seed, realtime=True) as stage:
+    with Stage(lot_text(assets), seed=seed, realtime=True, keep=False) as stage:
         _fill(stage, assets, began_s + START_S)
         start_s = time.monotonic() - began_s
         pids = {role: pid for role, pid in stage.processes().items() if role in ("supervisor", "field", "gateway")}

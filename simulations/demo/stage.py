@@ -25,6 +25,7 @@ from typing import Any, Final
 import psutil
 import yaml
 
+from controller.service.journal import SUFFIX
 from controller.service.process import SUPERVISED_VARIABLE
 from interfaces.drivers.links import SerialLink
 from interfaces.drivers.site_reader import parse_site
@@ -48,11 +49,21 @@ class Stage:
     """A site that runs. Use as a context manager: what it started has ended afterwards, whatever happened.
 
     ``site``: the virtual site. ``folder``: site file, service file, log, journal. ``stop_controller`` ends the
-    controller and leaves the devices, so that one can look at what it left behind. ``stop`` ends waiting for the start.
+    controller and leaves the devices, so that one can look at what it left behind. ``stop`` ends waiting for the
+    start. Without ``keep`` the folder goes with the stage.
     """
 
-    def __init__(self, text: str, *, seed: int, realtime: bool = False, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        *,
+        seed: int,
+        realtime: bool = False,
+        keep: bool = True,
+        stop: threading.Event | None = None,
+    ) -> None:
         self._text = text
+        self._keep = keep
         self._stop = threading.Event() if stop is None else stop
         self._seed = seed
         self._realtime = realtime
@@ -81,8 +92,10 @@ class Stage:
         self.close()
 
     def close(self) -> None:
-        """End everything; the journal stays, the rest of the folder goes."""
+        """End everything. What explains the run stays: journal, site and service file, log."""
         self._ends.close()
+        if not self._keep or not any((self.folder / "journal").glob(f"*{SUFFIX}")):
+            shutil.rmtree(self.folder, ignore_errors=True)
         for name in ("run", "retain"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
@@ -191,7 +204,7 @@ class Stage:
     def journal(self) -> Path:
         """The journal: its one segment, or the folder when there are several."""
         folder = self.folder / "journal"
-        found = sorted(folder.glob("*.swj"))
+        found = sorted(folder.glob(f"*{SUFFIX}"))
         return found[0] if len(found) == 1 else folder
 
 

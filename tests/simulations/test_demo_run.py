@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,15 @@ KEYS = {
 FAILSAFE_A = {"place-1": 0.0, "place-2": 6.0}
 BENDER_LIMIT, BENDER_UNIT = 1000, 255
 ABB_LIMIT, ABB_UNIT = 0x400E, 1
+
+
+@pytest.fixture(autouse=True)
+def _own_folder(monkeypatch):
+    """Demos leave their journals to people; those of tests go. The path is short, for the sockets in it."""
+    with tempfile.TemporaryDirectory(prefix="sw-", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield
 
 
 def replayed(path: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
