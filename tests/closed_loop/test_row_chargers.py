@@ -42,12 +42,13 @@ def test_row_25_an_unreachable_charger_keeps_its_share_until_its_failsafe_is_cer
     assert reserved_a >= (shares[0] if proven else 32.0)
     if proven:
         assert loop.told_a("e1") == shares[1], "the other one notices nothing"
-        freed_s = loop.until(lambda: loop.exposure_a("e0") == 0.0, 20.0) + loop.now_s - begun_s
+        loop.until(lambda: loop.exposure_a("e0") == 0.0, 20.0)
+        freed_s = loop.now_s - begun_s
+        assert freed_s == pytest.approx(70.0, abs=1.5), "its time-out and 10 s"
         assert loop.drawn_a("e0") == 0.0, "its own failsafe acted first"
         loop.run(60.0)
         assert loop.told_a("e1") == 32.0
-        figure("its share is given on after", loop.now_s - begun_s - 60.0, "s")
-        assert freed_s > 60.0
+        figure("its share is given on after", freed_s, "s")
     else:
         loop.run(60.0)
         assert loop.exposure_a("e0") == 32.0, "nameplate, for ever"
@@ -69,8 +70,9 @@ def test_row_26_a_short_silence_interrupts_nobody(silent_s: float, figure) -> No
     loop.plant.reachable[0] = True
     loop.run(20.0)
     assert not loop.first_s
-    assert all(now == shares for now in told)
-    figure(f"silent for {silent_s} s: offers change by", 0.0, "A")
+    change_a = float(np.abs(np.array(told) - shares).max())
+    assert change_a == 0.0
+    figure(f"silent for {silent_s} s: offers change by", change_a, "A")
 
 
 def test_row_32_a_charger_that_shows_another_limit_than_it_was_told_is_paused(figure) -> None:
@@ -91,7 +93,8 @@ def test_row_32_a_charger_that_shows_another_limit_than_it_was_told_is_paused(fi
     loop.until(lambda: text in loop.alarms(), 10.0)
     reported_s = loop.now_s - cut_s
     assert loop.told_a("e0") == 0.0
-    assert loop.exposure_a("e0") >= before_a, "counted at what it shows"
+    counted_a = loop.exposure_a("e0")
+    assert counted_a >= before_a, "at what it shows"
     loop.until(lambda: bool(loop.commands.stop[0]), 20.0)
     stopped_s = loop.now_s - cut_s
     loop.until(lambda: loop.drawn_a("e0") == 0.0, 2.0)
@@ -100,7 +103,7 @@ def test_row_32_a_charger_that_shows_another_limit_than_it_was_told_is_paused(fi
     assert loop.judged().self_made_overload_s == 0.0
     figure("paused and reported after", reported_s, "s")
     figure("alarm", text)
-    figure("counted at", before_a, "A")
+    figure("counted at", counted_a, "A")
     figure("second path after", stopped_s, "s")
 
 

@@ -507,7 +507,7 @@ def test_problems_keep_the_place_in_the_file_when_entries_before_them_cannot_be_
     assert problems == {"chargers[0].id": line_of(text, "id: 2\n"), "chargers[2].circuit": line_of(text, "circuit: x")}
 
 
-def test_row_77_limit_above_fuse_duplicate_address_and_shares_above_the_circuit_are_refused():
+def test_row_77_limit_above_fuse_duplicate_address_and_shares_above_the_circuit_are_refused(figure):
     """Fault 77: unsafe figures never reach a running controller; one report says why."""
     text = garage(
         ("rated_a: [60, 60, 60]", "rated_a: [80, 60, 60]"),
@@ -525,6 +525,7 @@ def test_row_77_limit_above_fuse_duplicate_address_and_shares_above_the_circuit_
     assert "failsafe currents 6 A + worst-case background 55 A on L3 are above 60 A" in shares
     assert "rated 80 A, above its protective device of 63 A" in limit
     assert "same address" in address
+    figure("problems in one report", len(result.problems))
 
 
 def test_many_problems_are_cut_and_counted():

@@ -185,7 +185,7 @@ async def test_the_life_bit_is_written_at_a_third_of_the_timeout_and_only_under_
         assert len(written(found, 6000)) == 5  # one more was due before the lease ran out
 
 
-async def test_row_32_acknowledged_but_not_applied():
+async def test_row_32_acknowledged_but_not_applied(figure):
     banks, points = bender()
     async with bench(banks, points) as found:
         found.offer(16_000)
@@ -196,6 +196,8 @@ async def test_row_32_acknowledged_but_not_applied():
         setpoint = found.reading().setpoint
         assert (setpoint.written_milli, setpoint.readback_milli) == (6000, 16_000)
         assert setpoint.problem == "acknowledged but not applied"
+        figure("told 6 A, reads back", f"{setpoint.readback_milli} mA")
+        figure("told", setpoint.problem)
         before = banks[255].writes
         for _ in range(20):  # 5 s
             found.offer(6000)
@@ -293,13 +295,14 @@ async def test_no_current_is_raised_before_the_failsafe_is_seen_to():
 @pytest.mark.parametrize(
     ("current", "waits", "verdict"), [(6, 60, "verified"), (7, 60, "unsafe"), (6, 61, "unsafe"), (6, 0, "unsafe")]
 )
-async def test_row_34_a_failsafe_that_cannot_be_lowered_is_reported(current, waits, verdict):
+async def test_row_34_a_failsafe_that_cannot_be_lowered_is_reported(current, waits, verdict, figure):
     banks, points = bender()
     banks[255].put("holding", 131, (current, waits))
     banks[255].writable = frozenset({1000})
     async with bench(banks, points) as found:
         await found.until_idle()
         assert found.reading().failsafe.verdict == verdict
+        figure(f"wanted 6 A after 60 s, stays {current} A after {waits} s", verdict)
 
 
 async def test_a_failsafe_that_drifts_later_is_noticed():
@@ -343,7 +346,7 @@ async def test_a_device_without_failsafe_registers_is_unverified():
 
 
 @pytest.mark.parametrize("told", ["uptime", "serial"])
-async def test_row_33_charger_reboots_and_is_provisioned_before_anything_is_offered(told):
+async def test_row_33_charger_reboots_and_is_provisioned_before_anything_is_offered(told, figure):
     banks, points = alfen()
     async with bench(banks, points) as found:
         for _ in range(12):
@@ -363,11 +366,12 @@ async def test_row_33_charger_reboots_and_is_provisioned_before_anything_is_offe
             await found.until_idle()
             found.now.s += 0.25
         assert found.reading().reboots == 1
+        figure("restarts seen", found.reading().reboots)
         assert written(found, 1210)[-1] == (0x4120, 0)
         assert found.reading().setpoint.readback_milli == 10_000
 
 
-async def test_row_33_bender_lost_its_watchdog_at_a_reconnect():
+async def test_row_33_bender_lost_its_watchdog_at_a_reconnect(figure):
     banks, points = bender()
     async with bench(banks, points) as found:
         found.offer(10_000, lease_s=100)
@@ -381,6 +385,7 @@ async def test_row_33_bender_lost_its_watchdog_at_a_reconnect():
         await found.server.start()
         await found.run_for(6)
         assert [(addr, words) for _, addr, words in found.log] == [(131, (6,)), (132, (60,)), (1000, (10,))]
+        figure("registers written", ", ".join(f"{addr} = {words[0]}" for _, addr, words in found.log))
         assert found.reading().failsafe.verdict == "verified"
 
 
@@ -400,12 +405,13 @@ async def test_provisioning_that_gets_no_answer_does_not_block_forever():
 # ---- faults of the catalogue
 
 
-async def test_row_25_refused_leaves_others_alone():
+async def test_row_25_refused_leaves_others_alone(figure):
     async with bench(*bender()) as found:
         await found.server.stop()
         await found.run_for(3)
         assert not found.reading().connected
         assert found.reading().problem == "connection refused"
+        figure("told", found.reading().problem)
         assert found.reading().sample_no == 0
         await found.server.start()
         await found.run_for(6)
@@ -413,7 +419,7 @@ async def test_row_25_refused_leaves_others_alone():
         assert found.reading().value("current_l1_a") == 16.0
 
 
-async def test_row_26_a_silent_charger_keeps_its_last_values_and_says_why_there_are_no_newer():
+async def test_row_26_a_silent_charger_keeps_its_last_values_and_says_why_there_are_no_newer(figure):
     async with bench(*bender()) as found:
         found.offer(6000, lease_s=100)
         await found.until_idle()
@@ -425,6 +431,7 @@ async def test_row_26_a_silent_charger_keeps_its_last_values_and_says_why_there_
         sample = found.reading().roles["current_l1_a"]
         assert (sample.value, sample.sampled_at_s, sample.count) == (16.0, sampled_s, count)
         assert sample.quality == "no reply in time"
+        figure("quality", sample.quality)
         assert found.reading().reply_s == sampled_s
         assert found.connection.counters.timeouts == 3  # then the connection was given up
 
@@ -441,7 +448,7 @@ async def test_row_26_time_spent_on_a_silent_device_is_bounded():
         assert time.monotonic() - started < 20 * TIMEOUT_S
 
 
-async def test_row_27_a_dripping_charger_is_reconnected():
+async def test_row_27_a_dripping_charger_is_reconnected(figure):
     async with bench(*bender()) as found:
         found.offer(6000, lease_s=100)
         await found.until_idle()
@@ -452,9 +459,10 @@ async def test_row_27_a_dripping_charger_is_reconnected():
         await found.run_for(2)
         assert found.reading().problem == ""
         assert found.connection.counters.connects == 2
+        figure("connections until it reads again", found.connection.counters.connects)
 
 
-async def test_row_29_a_wrong_reply_never_becomes_a_reading():
+async def test_row_29_a_wrong_reply_never_becomes_a_reading(figure):
     async with bench(device("cg_em24_e1", EM24_E1), [spec("cg_em24_e1")]) as found:
         await found.until_idle()
         count = found.reading().sample_no
@@ -466,13 +474,14 @@ async def test_row_29_a_wrong_reply_never_becomes_a_reading():
             assert found.reading().sample_no == count
             assert found.reading().value("current_l1_a") == 16.123
             assert found.reading().roles["current_l1_a"].quality != "good"
+            figure("quality", found.reading().roles["current_l1_a"].quality)
         found.server.faults = Faults()
         await found.run_for(6)
         assert found.reading().sample_no > count
 
 
 @pytest.mark.parametrize("mask", [0x40, 0x20, 0x80])
-async def test_row_30_a_flipped_bit_is_never_seen(mask):
+async def test_row_30_a_flipped_bit_is_never_seen(mask, figure):
     """The high byte of the first word: 16.123 A would become some 8 or 24 A."""
     async with bench(device("cg_em24_e1", EM24_E1), [spec("cg_em24_e1")]) as found:
         await found.until_idle()
@@ -483,6 +492,7 @@ async def test_row_30_a_flipped_bit_is_never_seen(mask):
         while await found.connection.step() == 0:
             seen.add(found.reading().value("current_l1_a"))
         assert seen == {16.123}
+        figure("bit flipped in 16.123 A: values seen", " ".join(f"{value} A" for value in seen))
         # The second reading came at once and is the new sample; the odd one counts as none.
         assert found.reading().held == held + 1
         assert found.reading().sample_no == count + 1
@@ -515,7 +525,7 @@ async def test_row_30_readings_that_never_agree_are_not_repeated_for_ever():
         assert found.reading().value("current_l1_a") == 16.123
 
 
-async def test_row_31_exceptions_make_quality_bad_and_keep_the_time_of_the_last_good():
+async def test_row_31_exceptions_make_quality_bad_and_keep_the_time_of_the_last_good(figure):
     async with bench(*bender()) as found:
         found.offer(6000, lease_s=100)
         await found.until_idle()
@@ -527,6 +537,7 @@ async def test_row_31_exceptions_make_quality_bad_and_keep_the_time_of_the_last_
             sample = found.reading().roles["current_l1_a"]
             assert sample.quality == f"device answered with an exception: code {code}"
             assert sample.sampled_at_s == sampled_s
+            figure("quality", sample.quality)
         assert found.reading().connected
         found.server.faults = Faults()
         found.now.s += 1
@@ -535,7 +546,7 @@ async def test_row_31_exceptions_make_quality_bad_and_keep_the_time_of_the_last_
         assert found.connection.counters.connects == 1
 
 
-async def test_row_46_a_value_outside_every_range_is_not_used():
+async def test_row_46_a_value_outside_every_range_is_not_used(figure):
     banks = device("cg_em24_e1", EM24_E1)
     async with bench(banks, [spec("cg_em24_e1")]) as found:
         await found.until_idle()
@@ -544,6 +555,7 @@ async def test_row_46_a_value_outside_every_range_is_not_used():
         await found.until_idle()
         sample = found.reading().roles["current_l3_a"]
         assert (sample.value, sample.quality) == (100.0, "out of range")
+        figure("2147483.646 A in the register: value used", sample.value, "A")
 
 
 async def test_a_device_that_refuses_a_block_is_asked_for_less():

@@ -178,7 +178,7 @@ async def test_the_back_off_doubles_to_its_bound_and_is_reproducible():
     assert all(0.75 * RECONNECT_MAX_S <= wait_s <= RECONNECT_MAX_S for wait_s in first[6:])
 
 
-async def test_row_26_charger_silent_costs_one_timeout_each_and_then_a_reconnect():
+async def test_row_26_charger_silent_costs_one_timeout_each_and_then_a_reconnect(figure):
     async with served() as (server, port):
         await port.read_block("holding", 1, 100, 1)
         server.faults.silent = True
@@ -186,6 +186,7 @@ async def test_row_26_charger_silent_costs_one_timeout_each_and_then_a_reconnect
         assert reasons == [Fault.TIMEOUT] * 3
         assert not port.connected
         assert port.counters.timeouts == 3
+        figure("time-outs until a new connection", port.counters.timeouts)
         server.faults.silent = False
         await asyncio.sleep(max(0.0, port.retry_at_s - time.monotonic()))
         assert (await port.read_block("holding", 1, 100, 1)).words == (1,)
@@ -203,13 +204,14 @@ async def test_row_27_charger_drips_its_reply(framing):
         assert (await port.read_block("holding", 1, 100, 1)).words == (1,)
 
 
-async def test_row_28_late_reply_is_discarded():
+async def test_row_28_late_reply_is_discarded(figure):
     async with served() as (server, port):
         server.faults = Faults(delay_s=1.5 * TIMEOUT_S, only_next=1)
         assert (await port.read_block("holding", 1, 100, 1)).reason is Fault.TIMEOUT
         server.faults = Faults(delay_s=0.8 * TIMEOUT_S, only_next=1)
         assert (await port.read_block("holding", 1, 101, 1)).words == (2,)
         assert port.counters.late_replies == 1
+        figure("late replies dropped", port.counters.late_replies)
 
 
 async def test_row_28_late_reply_on_a_line_without_transaction_ids_is_waited_out():
@@ -232,12 +234,13 @@ async def test_row_28_late_reply_on_a_line_without_transaction_ids_is_waited_out
         ({"garbage": b"\xff" * 20}, Fault.UNDECODABLE),
     ],
 )
-async def test_row_29_replies_the_library_would_accept(faults, reason):
+async def test_row_29_replies_the_library_would_accept(faults, reason, figure):
     async with served() as (server, port):
         server.faults = Faults(**faults, only_next=1)
         outcome = await port.read_block("holding", 1, 100, 2)
         assert isinstance(outcome, ReadFailure)
         assert outcome.reason is reason
+        figure("refused as", str(reason.value))
         await asyncio.sleep(max(0.0, port.retry_at_s - time.monotonic()))
         assert (await port.read_block("holding", 1, 100, 2)).words == (1, 2)
         # Lost frame boundaries cost the connection; a reply that is merely wrong does not.
