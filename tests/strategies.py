@@ -184,3 +184,75 @@ def with_columns(demand: Demand, order: list[int]) -> Demand:
         )
     }
     return replace(demand, order=tuple(place[i] for i in demand.order), **columns)
+
+
+def busy_site(seed: int, *, release_s: float = 10.0) -> Topology:
+    """A site where current is short: 1 to 4 levels, 2 to 6 EVSEs polled every 1, 3 or 10 s, no margins.
+
+    Every circuit carries half to all of what is behind it, so that offers have to be moved about.
+    """
+    rng = np.random.default_rng(seed)
+    depths: list[int] = []
+    parents: list[int | None] = []
+    for k in range(int(rng.integers(1, 5))):
+        parents.append(None if k == 0 else int(rng.integers(0, k)))
+        depths.append(k)
+    places = []
+    for i in range(int(rng.integers(2, 7))):
+        poll_s = float(rng.choice([1.0, 1.0, 3.0, 10.0]))
+        settle_s = poll_s if rng.random() < 0.3 else 1.0
+        places.append(
+            Asset(
+                f"e{i}",
+                AssetKind.EVSE,
+                f"d{i}",
+                f"c{int(rng.integers(0, len(parents)))}",
+                PHASE_MAPS[int(rng.integers(0, len(PHASE_MAPS)))],
+                float(rng.choice([16.0, 32.0])),
+                min_a=float(rng.choice(MINIMA_A)),
+                step_a=float(rng.choice(STEPS_A)),
+                poll_s=poll_s,
+                settle_poll_s=settle_s,
+                release_s=release_s,
+                boot_a=0.0,
+                failsafe_verifiable=True,
+            )
+        )
+    circuits = []
+    for k, parent in enumerate(parents):
+        below = [a.max_a for a in places if _is_below(int(a.circuit[1:]), k, parents)]
+        rated = max(16.0, float(np.floor(sum(below) * rng.uniform(0.4, 0.9))))
+        metered = k == 0 or rng.random() < 0.4
+        circuits.append(
+            Circuit(
+                f"c{k}",
+                None if parent is None else f"c{parent}",
+                (rated,) * 3,
+                margin_a=(0.0, 0.0, 0.0),
+                protection=Protection("gG", 63.0) if rng.random() < 0.5 else None,
+                meter=f"m{k}" if metered else None,
+                meter_period_s=float(rng.choice([1.0, 1.0, 2.0])) if metered else 1.0,
+                background_max_a=(6.0, 6.0, 6.0) if metered else (0.0, 0.0, 0.0),
+            )
+        )
+    return build_topology(circuits, places, version="busy")
+
+
+def busy_load_a(topology: Topology, seed: int) -> Any:
+    """(C, 3) constant background at each circuit itself: below 1.5 A, and only where all meters above see it."""
+    rng = np.random.default_rng(seed)
+    load = rng.uniform(0.0, 1.5, (topology.c, 3))
+    for c in range(topology.c):
+        at = c
+        while at >= 0:
+            if not topology.metered[at]:
+                load[c] = 0.0
+            at = int(topology.parent[at])
+    return load
+
+
+def _is_below(circuit: int, top: int, parents: list[int | None]) -> bool:
+    at: int | None = circuit
+    while at is not None and at != top:
+        at = parents[at]
+    return at == top

@@ -15,6 +15,7 @@ from controller.core.params import (
     CREEP_MA,
     OVERDRAW_MA,
     OVERDRAW_SHARE_PERCENT,
+    PILOT_HOLD_S,
     TIMEOUT_GUARD_S,
     UNREACHABLE_POLLS,
     UNREACHABLE_S,
@@ -41,7 +42,8 @@ def advance_ledger(
         np.isposinf(release) & confirmed, image.readback_s[:, None] + topology.release_s[:, None], release
     )
     empty = (image.pilot == int(Pilot.A)) & ~plugged & topology.is_evse
-    gone = (release <= now_s) | (empty[:, None] & confirmed)
+    dark = release - topology.release_s[:, None] + PILOT_HOLD_S <= now_s
+    gone = (release <= now_s) | (empty[:, None] & dark)
     pending = np.where(gone, 0, pending)
     release = np.where(pending == 0, NEVER_S, release)
     creep = np.where(began | ~plugged, 0, state.creep_permille)

@@ -18,6 +18,8 @@ SETTLE_POLL_S: Final[float] = 20.0
 """After a setpoint change an EVSE is polled fast for this long: 5 s pilot hold + 5 s car (IEC 61851-1) twice over."""
 IN_MOTION_S: Final[float] = 12.0
 """A car may move its draw this long after a setpoint change: 10 s to obey and up to 2 s until a meter shows it."""
+PILOT_HOLD_S: Final[float] = 5.0
+"""An EVSE may show a changed limit this much later (IEC 61851-1); who plugs in after that never sees the old one."""
 HOLD_S: Final[float] = 3.0
 """How long a rise of background may be put down to cars in motion; 14 s promised - 10 s to obey - 1 s to act."""
 SLOW_POLL_S: Final[float] = 5.0
@@ -32,6 +34,8 @@ FAMILIAR_SLOT_S: Final[float] = 60.0
 FAMILIAR_SLOTS: Final[int] = 16
 """A background seen beyond doubt in the last quarter of an hour is assumed again whenever a sample allows it."""
 
+JITTER: Final[float] = 1.1
+"""A poll a tenth later than its period, and the scan that sees it, is punctual: no sample moves budgets."""
 AGE_NORMAL_S: Final[float] = 2.0
 AGE_LOST_S: Final[float] = 9.0
 FROZEN_S: Final[float] = 10.0

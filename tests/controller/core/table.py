@@ -25,8 +25,9 @@ from interfaces.domain.units import MISSING, NEVER_S
 
 START_S = 1000.0
 EPOCH_S = 1_750_000_000.0
+PILOT_HOLD_S = 5.0
 HOLD_S = 10.0
-"""5 s the EVSE may hold its pilot and 5 s of the car."""
+"""The 5 s an EVSE may hold its pilot, and with the 5 s of the car."""
 THREE = (0, 1, 2)
 
 
@@ -118,6 +119,7 @@ class Car:
     asleep: bool = False
     stubborn: bool = False
     fixed_a: float | None = None
+    since_s: float = NEVER_S
 
 
 class Table:
@@ -181,7 +183,7 @@ class Table:
     def plug(self, *names: str, **car: Any) -> Table:
         """Cars arrive."""
         for name in names:
-            self.cars[self._column[name]] = Car(**car)
+            self.cars[self._column[name]] = Car(since_s=self.now_s, **car)
         return self
 
     def unplug(self, *names: str) -> Table:
@@ -304,6 +306,8 @@ class Table:
             asset = topology.assets[i]
             wires = asset.phases[: 1 if self.phases_now[i] == 1 else min(car.wires, len(asset.phases))]
             before = int(self.draw_ma[i].max())
+            if self.now_s - car.since_s < self._hold_s:
+                high[i] = self._shown_since(car.since_s - PILOT_HOLD_S, i)
             amps = self._car_ma(car, int(old[i]), int(high[i]), before, float(self._mood[i]))
             for phase in wires:
                 draw[i, phase] += 0 if self.stopped[i] else amps
@@ -314,6 +318,11 @@ class Table:
         self.over_limit_s += np.where(over > 0, self.scan_s, 0.0)
         self.worst_over_ma = max(self.worst_over_ma, int(over.max()))
         self._past.append((self.true_ma, self.draw_ma))
+
+    def _shown_since(self, since_s: float, i: int) -> int:
+        """The highest register a car may have been shown that plugged in 5 s after ``since_s``."""
+        ends = [at_s for at_s, _ in self._ring][1:] + [np.inf]
+        return max(int(register[i]) for (_, register), end_s in zip(self._ring, ends, strict=True) if end_s > since_s)
 
     def _car_ma(self, car: Car, old: int, high: int, before: int, mood: float) -> int:
         if car.fixed_a is not None:
