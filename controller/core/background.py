@@ -25,6 +25,7 @@ from controller.core.params import (
     FROZEN_SAMPLES,
     HOLD_S,
     IN_MOTION_S,
+    JITTER,
     NO_LIMIT,
     REGAIN_S,
     SEEN_DAYS,
@@ -129,7 +130,7 @@ def meter_raises_allowed(image: Image, topology: Topology, now_s: float) -> Bool
 
 def budget_rows(state: Background, image: Image, topology: Topology, now_s: float) -> Ints:
     """(C, 4) what flexible assets may use: limit - margins - background, never below 0; NO_LIMIT where unlimited."""
-    late_s = np.maximum(0.0, meter_age_s(image, topology, now_s) - topology.meter_period_s - topology.period_s)
+    late_s = np.maximum(0.0, meter_age_s(image, topology, now_s) - JITTER * topology.meter_period_s - topology.period_s)
     late_s = np.where(state.lost | ~topology.metered, 0.0, np.minimum(late_s, AGE_LOST_S))
     age_ma = topology.period_margin_ma + (late_s * AGE_MARGIN_MA_PER_S).astype(np.int64)
     drawn = state.estimate[:, :POWER_ROW]

@@ -50,7 +50,7 @@ def test_age_beyond_the_period_costs_half_an_ampere_per_second():
     table.silent_meters.add("gcp")
     table.after(seconds=5.0)
     age_s = table.now_s - table.image.meter_sample_s[0]
-    assert table.budget_a("gcp")[0] == pytest.approx(63.0 - 0.5 * (age_s - 1.2), abs=0.01)
+    assert table.budget_a("gcp")[0] == pytest.approx(63.0 - 0.5 * (age_s - 1.3), abs=0.01)
 
 
 def test_a_rise_counts_at_once_and_a_fall_after_a_minute():
