@@ -321,7 +321,7 @@ class Table:
 
     def _shown_since(self, since_s: float, i: int) -> int:
         """The highest register a car may have been shown that plugged in 5 s after ``since_s``."""
-        ends = [at_s for at_s, _ in self._ring][1:] + [np.inf]
+        ends = [*[at_s for at_s, _ in self._ring][1:], np.inf]
         return max(int(register[i]) for (_, register), end_s in zip(self._ring, ends, strict=True) if end_s > since_s)
 
     def _car_ma(self, car: Car, old: int, high: int, before: int, mood: float) -> int:
