@@ -20,7 +20,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 
 from controller.service.health import Known, health, problems, view
-from controller.service.http import HttpServer
+from controller.service.http import HttpServer, Pages
 from controller.service.journal_ring import JournalRing, RingBounds
 from controller.service.logs import Conditions
 from controller.service.messages import (
@@ -36,13 +36,14 @@ from controller.service.messages import (
     framed,
 )
 from controller.service.metrics import SiteCollector
-from controller.service.process import end_with_supervisor, owned_folder
+from controller.service.process import end_with_supervisor, only_one, owned_folder
 from controller.service.realtime import limit_memory
 from controller.service.service_file import ServiceConfig
 from controller.service.site_setup import SiteSetup, setup_of
 from interfaces.domain.codec import CodecError, pack, unpack_any
 from interfaces.domain.site_yaml import MAX_BYTES
 from interfaces.drivers.clock import monotonic_s
+from interfaces.errors import UserError
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class Gateway:
         registry = CollectorRegistry()
         registry.register(SiteCollector(self.known, monotonic_s))
         pages = {"/health": self._health, "/view": lambda: view(self.known())}
-        self._http = HttpServer(config.http.host, config.http.port, registry, pages)
+        self._http = _http_server(config, registry, pages)
 
     def known(self) -> Known:
         """The latest of everything; called from other threads, so it is one immutable value."""
@@ -258,4 +259,17 @@ def run_gateway(config: ServiceConfig) -> int:
     end_with_supervisor(os.environ)
     owned_folder(config.run_dir)
     owned_folder(config.journal_dir)
-    return asyncio.run(Gateway(config).run())
+    lock = only_one(config.run_dir / "gateway.lock")
+    try:
+        return asyncio.run(Gateway(config).run())
+    finally:
+        os.close(lock)
+
+
+def _http_server(config: ServiceConfig, registry: CollectorRegistry, pages: Pages) -> HttpServer:
+    host, port = config.http.host, config.http.port
+    try:
+        return HttpServer(host, port, registry, pages)
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{host}:{port} cannot serve metrics and health: {reason}; change http.port") from error

@@ -20,6 +20,8 @@ TEXT: Final = "text/plain; version=0.0.4; charset=utf-8"
 JSON: Final = "application/json"
 
 Answer = tuple[str, str, bytes]
+Pages = dict[str, Callable[[], dict[str, Any]]]
+"""Path -> what it tells, as JSON."""
 
 
 class _Server(socketserver.ThreadingMixIn, WSGIServer):
@@ -54,9 +56,7 @@ class _Handler(WSGIRequestHandler):
 class HttpServer:
     """Serves until ``close``. ``port`` is the real one."""
 
-    def __init__(
-        self, host: str, port: int, registry: CollectorRegistry, pages: dict[str, Callable[[], dict[str, Any]]]
-    ) -> None:
+    def __init__(self, host: str, port: int, registry: CollectorRegistry, pages: Pages) -> None:
         self._registry = registry
         self._pages = pages
         self._server = make_server(host, port, self._respond, server_class=_Server, handler_class=_Handler)

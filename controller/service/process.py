@@ -27,22 +27,33 @@ PR_SET_PDEATHSIG: Final = 1
 
 
 def owned_folder(path: Path) -> None:
-    """Make a folder that only this user may look into."""
-    path.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
+    """Make a folder that only this user may look into.
+
+    Raises:
+        UserError: there cannot be one.
+    """
+    try:
+        path.mkdir(mode=OWNER_ONLY, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {path} cannot be made: {error.strerror or error}") from error
 
 
 def only_one(path: Path) -> int:
-    """Take the lock that says that this process runs the site; it is let go when the process ends, however it ends.
+    """Take the lock ``ROLE.lock`` that says that this process runs the site; it is let go when the process ends.
 
     Raises:
-        UserError: another process holds it. Two controllers of one site would each spend its whole budget.
+        UserError: another process holds it, or it cannot be opened. Two field processes of one site would each spend
+            its whole budget; two supervisors or gateways would take each other's sockets.
     """
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UserError(f"{path} cannot be opened: {error.strerror or error}") from error
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         os.close(handle)
-        raise UserError(f"another field process runs with {path.parent}: stop it first") from error
+        raise UserError(f"another {path.stem} process runs with {path.parent}: stop it first") from error
     return handle
 
 

@@ -25,6 +25,7 @@ from controller.service.process import (
     LAST_EXIT_VARIABLE,
     RESTART_EXIT,
     SUPERVISED_VARIABLE,
+    only_one,
     owned_folder,
 )
 from controller.service.service_file import ServiceConfig
@@ -120,7 +121,9 @@ class Supervisor:
         field_command: Sequence[str],
         gateway_command: Sequence[str],
     ) -> None:
+        """UserError when there is another one: its watchdog would be taken away, and its field process killed."""
         owned_folder(config.run_dir)
+        self._lock = only_one(config.run_dir / "supervisor.lock")
         self.field = Child("field", field_command)
         self.gateway = Child("gateway", gateway_command)
         self._watchdog = Watchdog(config.run_dir / "notify.sock")
@@ -144,6 +147,7 @@ class Supervisor:
             self._end(self.field)
             self._end(self.gateway)
             self._watchdog.close()
+            os.close(self._lock)
             for number, handler in before.items():
                 signal.signal(number, handler)
 
