@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
+from io import TextIOWrapper
 from typing import cast
 
 from interfaces.errors import UserError
@@ -68,6 +69,9 @@ def main(argv: list[str] | None = None) -> int:
     keeps its traceback.
     """
     words = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal that does not know a character is shown its number
+            stream.reconfigure(errors="backslashreplace")
     try:
         return _dispatch(words)
     except UserError as error:

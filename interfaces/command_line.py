@@ -48,7 +48,7 @@ def print_json(figures: Mapping[str, object]) -> None:
     Raises:
         ValueError: a figure is NaN or infinite; a missing figure is None, never NaN.
     """
-    sys.stdout.write(json.dumps(figures, allow_nan=False, ensure_ascii=False) + "\n")
+    sys.stdout.write(json.dumps(figures, allow_nan=False) + "\n")
     sys.stdout.flush()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -130,6 +132,20 @@ def test_only_siblings_are_offered_when_the_first_word_is_known(capsys):
 def test_wrong_arguments_are_one_sentence_and_exit_code_2(capsys, words, expected):
     assert main(["fake", "count", *words]) == 2
     assert complaint(capsys) == expected
+
+
+@pytest.mark.parametrize("words", [["--json"], []])
+def test_a_terminal_that_only_knows_ascii_gets_readable_lines(tmp_path, words):
+    file = tmp_path / "site.yaml"
+    file.write_text("sité: ≈\n", "utf-8")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    command = [sys.executable, "-m", "interfaces.cli", "controller", "check", *words, str(file)]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert done.returncode == 2
+    assert b"Traceback" not in done.stderr
+    assert b"unknown key 'sit\\xe9'" in done.stderr
+    if words:
+        assert any("'sité'" in problem["message"] for problem in json.loads(done.stdout)["problems"])
 
 
 def test_a_file_that_cannot_be_read_is_one_sentence(capsys, tmp_path):
