@@ -72,15 +72,19 @@ def replay(files: Iterable[Path]) -> Outcome:
     """Replay segments one after the other.
 
     Raises:
-        UserError: one is not a journal, cannot be read, or holds a site this version runs with other parameters.
+        UserError: one is not a journal, cannot be read, or holds a site this version runs with other parameters; or
+            there is no scan in them, which proves nothing.
     """
     run = _Replay()
-    for file in files:
+    named = tuple(files)
+    for file in named:
         try:
             for message in read_segment(file):
                 _step(run, file, message)
         except OSError as error:
             raise UserError(f"{file} cannot be read: {error.strerror or error}") from error
+    if named and run.outcome.scans == 0:
+        raise UserError(f"{', '.join(map(str, named))} holds no scan that can be replayed")
     return run.outcome
 
 
@@ -178,6 +182,8 @@ def figures_of(outcome: Outcome) -> dict[str, object]:
 def in_words(outcome: Outcome) -> str:
     """The outcome as a sentence."""
     text = f"{outcome.scans} scans replayed, {outcome.mismatches} came out differently, {outcome.gaps} gaps"
+    if outcome.torn_bytes:
+        text += f", {outcome.torn_bytes} bytes damaged and left out"
     first = outcome.first
     if first is not None:
         text += f"; first: scan {first.number} of {first.file}, its {' and '.join(first.differs)}"

@@ -252,6 +252,19 @@ def test_anything_else_is_one_sentence_and_exit_code_2(tmp_path, capsys, content
     assert len(told.err.splitlines()) == 1
 
 
+def test_a_journal_that_lost_all_its_scans_proves_nothing(tmp_path, capsys):
+    file = journal(tmp_path, Bench(), 10)[0]
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(MAGIC) + 200])
+    assert main(["controller", "replay", str(file), "--json"]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert told.err == f"{file} holds no scan that can be replayed\n"
+    file.write_bytes(whole[:-3])
+    assert main(["controller", "replay", str(file)]) == 0
+    assert "damaged" in capsys.readouterr().out
+
+
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path, capsys):
     for place in (tmp_path / "none.swj", tmp_path):
         assert main(["controller", "replay", str(place)]) == 2
