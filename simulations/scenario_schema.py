@@ -41,7 +41,7 @@ def load_scenario(text: str) -> ScenarioResult:
     """Read and check a scenario file; never raises for what is in the text."""
     document = read_yaml(text)
     problems = list(document.problems)
-    if not isinstance(document.value, dict):
+    if not document.complete or not isinstance(document.value, dict):
         if not problems:
             problems.append(Problem(1, "file", "a scenario is a mapping of names to values: start with 'version: 1'"))
         return ScenarioResult(None, tuple(problems))

@@ -209,6 +209,13 @@ def test_broken_files_are_told(tmp_path, capsys, text, told):
     assert told in capsys.readouterr().err
 
 
+def test_a_file_that_ends_too_early_is_told_nothing_about_what_stands_in_its_rest(tmp_path, capsys):
+    assert main(["simulate", scenario(tmp_path, "version: 1\nstrategies: [fallback\nname: x\n")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert "not YAML" in lines[0]
+
+
 def test_bytes_that_are_no_text_are_told(tmp_path, capsys):
     path = tmp_path / "binary.yaml"
     path.write_bytes(b"\xff\xfe\x00")
