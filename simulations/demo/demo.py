@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 import threading
@@ -136,7 +137,8 @@ def _summary(figures: Mapping[str, Any]) -> None:
     for name in ("scans", "late_scans", "overload_s", "self_made_overload_s", "protection_max", "energy_kwh"):
         table.add_row(name, f"{figures[name]:g}")
     Console().print(table)
-    left = {name: amps for name, amps in figures["left_at_a"].items() if amps > 0}
+    left = ", ".join(f"{name} at {amps:g} A" for name, amps in figures["left_at_a"].items() if amps > 0)
     print(f"left behind: {left or 'every charger at 0 A'}")
     print(f"journal: {figures['journal']}")
-    print(f"replay it: stroomwacht controller replay {figures['journal']}")
+    program = "stroomwacht" if shutil.which("stroomwacht") else sys.argv[0]
+    print(f"replay it: {program} controller replay {figures['journal']}")
