@@ -1,10 +1,10 @@
 """Does the meter see what the cars do? Finds reversed current transformers and wrong phase maps while cars charge.
 
 Between two quiet samples of a circuit's meter the draw of the flexible assets below it changes by a known step. A phase
-that falls when cars draw more there is reversed: three such strikes in a row and its meter counts as lost (worst-case
-background). A step of one car alone that shows on another phase than configured is a wrong phase map: three strikes at
-the nearest meter above it and the car counts on all three phases. Both stay until a restart, because somebody must look
-at the wiring.
+that falls by as much when cars draw more there is reversed: three such strikes in a row and its meter counts as lost
+(worst-case background). A step of one car alone that shows on another phase than configured is a wrong phase map: three
+strikes at the nearest meter above it and the car counts on all three phases. Both stay until a restart, because
+somebody must look at the wiring.
 """
 
 from __future__ import annotations
@@ -45,9 +45,10 @@ def advance_plausibility(
     stepped_meter = np.where(valid[:, None], image.meter_ma, 0) - state.anchor_meter_ma
     young = quiet & (now_s - state.anchor_s <= ANCHOR_S)
     big = young[:, None] & (np.abs(stepped_draw) >= STEP_MA)
-    together = stepped_meter * np.sign(stepped_draw)
-    strikes = np.where(big & (together <= -STEP_MA // 2), state.sign_strikes + 1, state.sign_strikes)
-    strikes = np.where(big & (together >= STEP_MA // 2) & (strikes < STRIKES), 0, strikes)
+    mirrored = big & (np.abs(stepped_meter + stepped_draw) <= STEP_MA // 2)
+    along = big & (stepped_meter * np.sign(stepped_draw) >= STEP_MA // 2)
+    strikes = np.where(mirrored, state.sign_strikes + 1, state.sign_strikes)
+    strikes = np.where(along & (strikes < STRIKES), 0, strikes)
     turned, home = state.turn_strikes, _nearest_meters(topology)
     for c in np.flatnonzero(big.any(axis=1)).tolist():
         step = np.where((home == c)[:, None], draw - state.anchor_draw_ma, 0)

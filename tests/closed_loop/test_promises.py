@@ -128,6 +128,17 @@ def test_a_charger_added_to_the_file_interrupts_no_session() -> None:
     assert loop.judged().overload_s == 0.0
 
 
+@pytest.mark.xfail(strict=True, reason="the retained memory holds no session energy: after a restart it counts from 0")
+def test_a_restart_keeps_what_a_session_has_charged() -> None:
+    """Targets in kWh count from plug-in; a car must not get twice what was asked because a file changed."""
+    loop = two_of_three()
+    before_wh = int(loop.report.energy_wh[0])
+    assert before_wh > 100
+    loop.restart(3, 5.0)
+    loop.run(5.0)
+    assert int(loop.report.energy_wh[0]) >= before_wh
+
+
 def test_a_restart_without_its_memory_still_interrupts_nobody() -> None:
     loop = two_of_three()
     before = [loop.told_a("e0"), loop.told_a("e1")]

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from interfaces.domain.targets import Target, Targets
+from interfaces.domain.topology import Circuit
+from simulations.plant.building import Motor
 from simulations.plant.view import Orders
 from tests.closed_loop.loop import (
     EPOCH_S,
@@ -173,3 +175,29 @@ def test_row_45_swapped_transformers_count_the_cars_on_all_phases(figure) -> Non
     figure("found after the first plug-in", found_s, "s")
     figure("alarm", TURNED)
     figure("highest current (rated 63 A)", float(loop.row_a().max()), "A")
+
+
+@pytest.mark.parametrize("seed", [2, 5])
+def test_row_45_motors_beside_busy_cars_contradict_no_meter(seed: int, figure) -> None:
+    """Three meters, two below the third; cars of all rotations and motors that come and go in the same seconds."""
+    rng = np.random.default_rng(seed)
+    halls = [Circuit(f"h{k}", "gcp", (80.0,) * 3, meter=f"m{k}", background_max_a=(20.0,) * 3) for k in range(2)]
+    places = [charger(f"e{k}", tuple(rng.permutation(3).tolist()), 32.0, circuit=f"h{k % 2}") for k in range(12)]
+    cars = [
+        car(f"e{k}", float(rng.uniform(0.0, 800.0)), phases=int(rng.choice([1, 3])), energy_wh=4000.0)
+        for k in range(12)
+    ]
+    loads = [
+        building(20.0, motors=(Motor((8.0, 8.0, 8.0), 100.0, 40.0),)),
+        building(5.0, circuit="h0", motors=(Motor((5.0, 5.0, 5.0), 60.0, 20.0),)),
+        building(5.0, circuit="h1", motors=(Motor((5.0, 0.0, 0.0), 60.0, 20.0),)),
+    ]
+    loop = Loop(site([connection(160.0), *halls], places), cars, loads, scan_s=1.0, seed=seed)
+    most: list[int] = []
+    loop.each = lambda x: most.append(
+        int(max(x.state.plausibility.sign_strikes.max(), x.state.plausibility.turn_strikes.max()))
+    )
+    loop.run(1200.0)
+    assert not [text for text in loop.first_s if text == TURNED or "falls when cars charge" in text]
+    assert loop.judged().self_made_overload_s == 0.0
+    figure("contradictions in a row (three are a finding)", max(most))
