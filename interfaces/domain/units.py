@@ -31,7 +31,6 @@ SECONDS_PER_MINUTE: Final[int] = 60
 SECONDS_PER_QUARTER: Final[int] = 900
 SECONDS_PER_HOUR: Final[int] = 3600
 SECONDS_PER_DAY: Final[int] = 86_400
-SQRT3: Final[float] = 1.7320508075688772
 
 
 def ma_from_a(current_a: float) -> int:
@@ -62,11 +61,6 @@ def mv_from_v(voltage_v: float) -> int:
 def kwh_from_ws(energy_ws: float) -> float:
     """Watt-seconds to kilowatt-hours."""
     return energy_ws / (MILLI * SECONDS_PER_HOUR)
-
-
-def ws_from_kwh(energy_kwh: float) -> float:
-    """Kilowatt-hours to watt-seconds."""
-    return energy_kwh * MILLI * SECONDS_PER_HOUR
 
 
 def wh_from_kwh(energy_kwh: float) -> float:

@@ -19,8 +19,6 @@ SILENCE_CHARACTERS: Final = 3.5
 MIN_SILENCE_S: Final = 0.00175
 """Above 19200 baud the silence between frames is fixed."""
 READ_REQUEST_BYTES: Final = 8
-REPLY_OVERHEAD_BYTES: Final = 5
-"""Unit, function, byte count and checksum of a reply to a read."""
 WRITE_REQUEST_OVERHEAD_BYTES: Final = 9
 
 
