@@ -37,7 +37,7 @@ def advance_ledger(
     pending, cut, release = _rebooted(state, image, topology, now_s, pending, cut, release)
     pending, cut, release = _found_higher(state, image, topology, now_s, offer, lost_s, (pending, cut, release))
     confirmed = (image.readback_s[:, None] > cut) & (image.offered_ma[:, None] < np.maximum(pending, 1))
-    confirmed &= (image.offered_ma != MISSING)[:, None]
+    confirmed &= (image.offered_ma >= 0)[:, None]
     release = np.where(
         np.isposinf(release) & confirmed, image.readback_s[:, None] + topology.release_s[:, None], release
     )

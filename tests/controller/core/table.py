@@ -126,7 +126,8 @@ class Table:
     """A site under the controller. ``after`` moves time; the rest reads what the last scan said.
 
     ``load_a`` (C, 3): background at each circuit itself. ``edit``: changes every image before the scan sees it.
-    ``adversary``: a generator; all cars then draw anything up to the highest offer of the last 10 s.
+    ``adversary``: a generator; all cars then draw anything up to the highest offer of the last 10 s, or the share of it
+    that ``mood`` says for a time.
     """
 
     def __init__(
@@ -168,6 +169,7 @@ class Table:
         self.keep_reports = False
         self._adversary = adversary
         self._mood = np.ones(n)
+        self.mood: Callable[[float], float] | None = None
         self._hold_s = hold_s
         self._ring: deque[tuple[float, Any]] = deque([(NEVER_S, self.register_ma)])
         depth = max(1, round(skew_s / scan_s) + 1)
@@ -301,6 +303,8 @@ class Table:
         if self._adversary is not None:
             new = np.where(self._adversary.random(topology.n) < 0.6, 1.0, self._adversary.random(topology.n))
             self._mood = np.where(self._adversary.random(topology.n) < self.scan_s / 3.0, new, self._mood)
+        if self.mood is not None:
+            self._mood = np.full(topology.n, self.mood(self.now_s))
         draw = np.zeros((topology.n, 3), dtype=np.int64)
         for i, car in self.cars.items():
             asset = topology.assets[i]
