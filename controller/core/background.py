@@ -43,10 +43,12 @@ LOW_VOLTAGE_PERCENT: Final[int] = 85
 
 @dataclass(frozen=True, slots=True)
 class _Draws:
-    """(C, 4) row sums of flexible draws around a sample: ``low`` and ``high`` of the two newest readings, ``reach``
-    with everything in motion at its exposure; ``blind`` (C,): a silent or slowly polled asset in motion is below.
+    """(C, 4) row sums of flexible draws around a sample: ``seen`` the lower of the two newest readings, ``low`` and
+    ``high`` of both with unsettled assets at their exposure, ``reach`` with everything in motion at its exposure;
+    ``blind`` (C,): a silent or slowly polled asset in motion is below.
     """
 
+    seen: Ints
     low: Ints
     high: Ints
     reach: Ints
@@ -237,6 +239,7 @@ def _draws(state: Background, topology: Topology, ledger: Ledger, weights: Ints,
     earlier = np.where(previous == MISSING, newest, previous)
     low = np.where(known, np.minimum(newest, earlier), 0)
     high = np.where(known, np.maximum(newest, earlier), 0)
+    seen = row_sums(topology, low)
     may_draw = weights * ledger.exposure_ma[:, None]
     since_change_s = now_s - ledger.change_s
     slow = (topology.settle_poll_s > 1.0) & (state.newest_s <= ledger.change_s + IN_MOTION_S)
@@ -246,7 +249,7 @@ def _draws(state: Background, topology: Topology, ledger: Ledger, weights: Ints,
     high = np.where(unsettled[:, None], np.maximum(high, may_draw), high)
     reach = np.where((since_change_s <= IN_MOTION_S)[:, None], np.maximum(high, may_draw), high)
     blind: Bools = np.asarray((topology.ancestry[:, unsettled] > 0).any(axis=1), dtype=np.bool_)
-    return _Draws(row_sums(topology, low), row_sums(topology, high), row_sums(topology, reach), blind)
+    return _Draws(seen, row_sums(topology, low), row_sums(topology, high), row_sums(topology, reach), blind)
 
 
 def _take_sample(
@@ -268,6 +271,10 @@ def _take_sample(
     most = np.where(draws.blind[:, None] & (state.now != MISSING), np.maximum(most, state.now), most)
     before = np.where(state.now == MISSING, most, state.now)
     value = np.clip(np.maximum(before, np.minimum(most, familiar)), least, most)
+    # A real overload leaves no benefit of doubt: what readings do not explain is background at once.
+    over = measured[:, :POWER_ROW] > topology.rated_ma
+    over = np.concatenate([over, np.zeros((topology.c, 1), dtype=np.bool_)], axis=1)
+    value = np.where(over, np.maximum(value, measured - draws.seen), value)
     now = np.where(valid, value, state.now)
     buckets = state.buckets.copy()
     buckets[0] = np.where(valid, np.maximum(buckets[0], now), buckets[0])
