@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from controller.core.params import NO_LIMIT
 from controller.core.scan import scan
@@ -33,7 +33,7 @@ class Site(RuleBasedStateMachine):
         self.table.load_a[:] = self.base_a
         self.sequence = 0
         self.checked = 0
-        self.go(12)
+        self.go(11)
 
     def place(self, k: int) -> str:
         assets = self.table.topology.assets
@@ -155,8 +155,10 @@ class Site(RuleBasedStateMachine):
         self.checked += 1
 
     @invariant()
+    @precondition(lambda self: hasattr(self, "checked"))
     def the_state_survives_the_codec_and_the_scan_is_a_function(self) -> None:
-        if not hasattr(self, "checked") or self.checked % 5:
+        self.go(2)
+        if self.checked % 5:
             return
         table = self.table
         kind = type(table.state)
