@@ -56,6 +56,7 @@ def explain(
     conditions = [
         want < np.maximum(floor, 1),
         below_floor,
+        allocation.on_one,
         waiting_off,
         on_trial,
         rotated,
@@ -69,6 +70,7 @@ def explain(
     choices = [
         wish.reason,
         env.high_reason,
+        np.full(topology.n, int(Reason.PHASE_SWITCHING)),
         *(np.full(topology.n, int(code)) for code in WAITING),
         granted.reason,
         np.where(want >= topology.max_ma, int(Reason.WISH), wish.reason),

@@ -148,6 +148,12 @@ def test_switching_names_its_reason():
     assert Reason.STEP not in reasons, "nothing was rounded"
 
 
+def test_a_running_car_that_must_change_names_it_in_the_same_scan():
+    table = Table(site([gcp(63.0, **QUIET)], [evse("e0", phase_switching=True)])).plug("e0").after(seconds=60)
+    table.put(operator_limit_mw=3_000_000).after(scans=1).expect(e0=0)
+    assert table.reason("e0") == Reason.PHASE_SWITCHING
+
+
 def test_a_unit_that_cannot_switch_waits():
     circuit = gcp(63.0, max_import_w=3000.0, **QUIET)
     table = Table(site([circuit], [evse("e0")])).after(seconds=5).plug("e0").after(seconds=200).expect(e0=0)
