@@ -23,7 +23,7 @@ from interfaces.drivers.profile_control import (
     SecondPath,
 )
 
-Kind = Literal["charger", "meter", "inverter", "battery"]
+Kind = Literal["charger", "meter", "inverter", "battery", "io"]
 Table = Literal["holding", "input", "coil", "discrete"]
 Access = Literal["R", "W", "RW"]
 WordOrder = Literal["msw_first", "lsw_first"]
@@ -68,7 +68,9 @@ class Register:
     number of words, needed for ``string`` and ``raw`` only. ``nan``: raw integers that mean "not available".
     ``sf`` names the register that holds the power of ten of this one (SunSpec). ``on``: whether it belongs to the
     whole station or to one point (EVSE). ``text`` says how ``raw`` bytes read: ASCII, hexadecimal, or dotted version.
-    ``alone``: it must be read in a request of its own.
+    ``alone``: it must be read in a request of its own. ``channels``: that many of them, one behind the other, which
+    become registers of their own, ``name[0]`` and on. ``label``: the name people know it by, where registers share it
+    (services of a gateway that repeat a path).
     """
 
     __pydantic_config__ = _STRICT
@@ -87,6 +89,8 @@ class Register:
     on: Literal["point", "station"] = "point"
     text: Literal["ascii", "hex", "version"] = "ascii"
     alone: bool = False
+    channels: int = 1
+    label: str = ""
     model: str | None = None
     offset: int | None = None
     sf: str | None = None

@@ -26,9 +26,10 @@ LAST_ADDRESS: Final = 0xFFFF
 
 _REQUIRED_ROLES: Final = {
     "charger": ("current_l1_a", "offered_a"),
-    "meter": ("current_l1_a", "current_l2_a", "current_l3_a"),
+    "meter": ("current_l1_a",),
     "inverter": ("power_w",),
     "battery": ("power_w", "soc_pct"),
+    "io": (),
 }
 
 
@@ -52,6 +53,8 @@ def _of_register(profile: Profile, register: Register) -> Iterator[str]:
         yield f"type {register.type} needs a count"
     if register.type in WORDS_OF and register.count not in (None, WORDS_OF[register.type]):
         yield f"type {register.type} takes {WORDS_OF[register.type]} words, not {register.count}"
+    if register.channels < 1:
+        yield "channels: at least 1"
     if register.scale == 0:
         yield "a scale of 0 loses every value"
     if register.writable and register.table in ("input", "discrete"):

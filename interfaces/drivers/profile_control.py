@@ -12,12 +12,16 @@ _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One register of a setpoint: ``value * factor``, or a ``constant`` in the register's own unit."""
+    """One register of a setpoint: ``value * factor``, or a ``constant`` in the register's own unit.
+
+    ``when``: written only to charge (above 0), to discharge (below 0), or to rest (0).
+    """
 
     __pydantic_config__ = _STRICT
     register: str
     factor: float = 1.0
     constant: float | None = None
+    when: Literal["charge", "discharge", "rest"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,8 @@ class PowerSetpoint:
 
     ``kind`` "exchange": charging positive, discharging negative; "export_limit": the most it may feed in, 0 or
     positive. ``percent_of`` names the register (W) the written percentage refers to. ``revert`` names the register
-    that takes the time-out after which the device forgets the setpoint.
+    that takes the time-out after which the device forgets the setpoint. The role ``setpoint_w``, where there is one,
+    says what the read-back means.
     """
 
     __pydantic_config__ = _STRICT

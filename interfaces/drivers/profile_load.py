@@ -19,6 +19,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from interfaces.drivers.profile import Profile
+from interfaces.drivers.profile_channels import with_channels
 from interfaces.drivers.profile_check import problems_of
 
 MAX_BYTES: Final = 1_000_000
@@ -94,6 +95,7 @@ def parse_profile(text: str, where: str) -> Profile | ProfileProblems:
         profile = _adapter.validate_json(json.dumps(_normal(document)), strict=True)
     except (ValidationError, TypeError) as error:
         return ProfileProblems(where, _report(error))
+    profile = with_channels(profile)
     problems = problems_of(profile)
     return ProfileProblems(where, problems) if problems else profile
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final
+from typing import Final, Literal
 
 from interfaces.domain.units import MILLI
 from interfaces.drivers.profile import Profile, Register
 from interfaces.drivers.profile_control import CurrentSetpoint, PowerSetpoint, Write
 from interfaces.drivers.registers import EncodeFailure, Value, writable_words
+from interfaces.drivers.roles import registers_of, role_value
 
 PER_CENT: Final = 100
 
@@ -57,7 +58,7 @@ def setpoint_writes(
     amount_or_not = _power_amount(power, wanted_milli, values)
     if isinstance(amount_or_not, CannotWrite):
         return amount_or_not
-    writes = power.writes
+    writes = tuple(write for write in power.writes if write.when in (None, _direction(wanted_milli)))
     if power.revert is not None:
         writes = (Write(power.revert, constant=float(round(revert_s))), *writes)
     return _all_words(profile, writes, amount_or_not, values)
@@ -96,9 +97,19 @@ def readback_milli(profile: Profile, values: Mapping[str, Value | None]) -> int 
     read = values.get(power.readback)
     if read is None or isinstance(read, str):
         return None
+    if "setpoint_w" in profile.roles and power.percent_of is None:
+        return _told_milli(profile, values)
     base_w = _base_w(power, values)
     sign = -1 if power.kind == "export_limit" else 1
     return None if base_w is None else round(sign * read * base_w * MILLI / PER_CENT)
+
+
+def _told_milli(profile: Profile, values: Mapping[str, Value | None]) -> int | None:
+    """What several registers together say they were told, in mW."""
+    expression = profile.roles["setpoint_w"]
+    units = {name: profile.register(name).unit for name in registers_of(expression)}
+    told_w = role_value("setpoint_w", expression, values, units)
+    return None if told_w is None or isinstance(told_w, str) else round(told_w * MILLI)
 
 
 def readback_tolerance_milli(profile: Profile, values: Mapping[str, Value | None]) -> int:
@@ -115,6 +126,12 @@ def is_applied(profile: Profile, written_milli: int, read_milli: int, tolerance_
     if profile.setpoint is not None and profile.setpoint.readback_kind == "applied":
         return read_milli <= written_milli + tolerance_milli
     return abs(read_milli - written_milli) <= tolerance_milli
+
+
+def _direction(wanted_milli: int) -> Literal["charge", "discharge", "rest"]:
+    if not wanted_milli:
+        return "rest"
+    return "charge" if wanted_milli > 0 else "discharge"
 
 
 def _power_amount(power: PowerSetpoint, wanted_mw: int, values: Mapping[str, Value | None]) -> Fraction | CannotWrite:
