@@ -22,7 +22,8 @@ class Sessions:
     of charging; ``served_s`` last scan with an offer of at least the minimum; ``low_s`` since when it draws below 1 A
     although offered; ``ever_drew`` it charged in this session, ``restarted`` it was paused while it
     drew and has not drawn since; ``known_s`` when its pilot was first read
-    (inf: not yet): a car found then has not just arrived.
+    (inf: not yet): a car found then has not just arrived. ``tag`` the RFID of the present session; ``carried`` its
+    numbers come from the retained memory and the pilot has not yet told whether that car is still there.
     """
 
     plugged: Bools
@@ -36,6 +37,8 @@ class Sessions:
     ever_drew: Bools
     restarted: Bools
     known_s: Floats
+    tag: tuple[str | None, ...]
+    carried: Bools
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,20 @@ def power_mw(image: Image, topology: Topology) -> Ints:
     return result
 
 
+def recognised(state: Sessions, image: Image, began: Bools) -> Bools:
+    """(N,) sessions that began in this scan only because we did: the car of the retained memory, still plugged in.
+
+    Not a car whose RFID differs from the retained one, nor one after a reading without a car. What cannot be told: that
+    cars were exchanged while we were away, where either carries no RFID; the second then inherits the first's energy.
+    A tag that becomes readable only after the first pilot reading comes too late for this.
+    """
+    found: Bools = began & state.carried
+    for i in np.flatnonzero(found).tolist():
+        before, now = state.tag[i], image.tag[i]
+        found[i] = before is None or now is None or before == now
+    return found
+
+
 def arrived(state: Sessions, now_s: float) -> Bools:
     """(N,) a car was plugged in just now, before our eyes: one found at our own start keeps its timers."""
     just_now: Bools = (state.plugged_s == now_s) & (state.plugged_s > state.known_s)
@@ -37,20 +51,25 @@ def advance_sessions(
 ) -> tuple[Sessions, Bools]:
     """Next sessions, and (N,) where one has just begun.
 
-    Energy is integrated over scans. Satisfied: below 1 A for 5 min although offered at least the minimum; cleared when
-    it draws again, or 30 min after it was last served so that it is offered again (design 4.2).
+    Energy is integrated over scans, on top of the retained one where the same car is found at our start. Satisfied:
+    below 1 A for 5 min although offered at least the minimum; cleared when it draws again, or 30 min after it was last
+    served so that it is offered again (design 4.2).
     """
     plugged = plugged_in(image, state.plugged)
     began = plugged & ~state.plugged
+    known_pilot = (image.pilot >= int(Pilot.A)) & (image.pilot <= int(Pilot.D2))
+    carried = state.carried & ~known_pilot
+    kept = recognised(state, image, began)
+    new = (began | (state.carried & known_pilot)) & ~kept
     dt_ms = int(dt_s * MILLI + 0.5)
-    energy = np.where(began, 0, state.energy_mws) + np.where(plugged, power_mw(image, topology) * dt_ms // MILLI, 0)
+    energy = np.where(new, 0, state.energy_mws) + np.where(plugged, power_mw(image, topology) * dt_ms // MILLI, 0)
     drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
     offered = offer_ma >= topology.min_ma
     fresh = image.asset_sample_s > state.reading_s
     known = ((image.asset_ma != MISSING) | (topology.wired == 0)).all(axis=1)
     low = plugged & offered & known & (drawn < SATISFIED_MA)
     low_s = np.where(low, np.minimum(state.low_s, now_s), np.where(fresh | ~plugged | ~offered, np.inf, state.low_s))
-    served = np.where(offered & plugged, now_s, np.where(began, NEVER_S, state.served_s))
+    served = np.where(offered & plugged, now_s, np.where(new, NEVER_S, state.served_s))
     waited = now_s - np.maximum(served, np.where(began, now_s, state.plugged_s))
     satisfied = np.where(
         state.satisfied,
@@ -59,7 +78,7 @@ def advance_sessions(
     )
     nxt = Sessions(
         plugged=plugged,
-        plugged_s=np.where(began, now_s, np.where(plugged, state.plugged_s, NEVER_S)),
+        plugged_s=np.where(began & new, now_s, np.where(plugged | carried, state.plugged_s, NEVER_S)),
         start_s=np.where(began, NEVER_S, state.start_s),
         served_s=served,
         low_s=low_s,
@@ -69,5 +88,15 @@ def advance_sessions(
         ever_drew=plugged & ~began & (state.ever_drew | (drawn >= SATISFIED_MA)),
         restarted=plugged & ~began & np.where(drawn >= SATISFIED_MA, ~offered, state.restarted),
         known_s=np.where(image.pilot == int(Pilot.UNKNOWN), state.known_s, np.minimum(state.known_s, now_s)),
+        tag=_tags(state, image, plugged | carried, new),
+        carried=carried,
     )
     return nxt, began
+
+
+def _tags(state: Sessions, image: Image, present: Bools, new: Bools) -> tuple[str | None, ...]:
+    """The newest RFID seen in each present session."""
+    if image.tag == state.tag and not new.any() and present.all():
+        return state.tag
+    rows = zip(image.tag, state.tag, present.tolist(), new.tolist(), strict=True)
+    return tuple((now or (None if fresh else before)) if there else None for now, before, there, fresh in rows)

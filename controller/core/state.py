@@ -59,10 +59,25 @@ class ControllerState:
 
 
 @dataclass(frozen=True, slots=True)
+class RetainedSession:
+    """One car's session: energy so far in mW s, seconds since plug-in and since it was last served, its RFID.
+
+    Durations, because the wall clock of a machine that has just started cannot be trusted: time without a controller
+    does not count, so a session seems that much younger.
+    """
+
+    energy_mws: int
+    plugged_for_s: float
+    waited_s: float
+    tag: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Retained:
     """What survives a restart, by id. Times as epoch seconds, so that they mean something after a reboot.
 
-    ``offers_ma``: last offers and when they were last renewed; ``theta``: three accumulators per circuit.
+    ``offers_ma``: last offers and when they were last renewed; ``theta``: three accumulators per circuit;
+    ``sessions``: one per asset, None where no car was plugged in.
     """
 
     topology_version: str
@@ -76,6 +91,7 @@ class Retained:
     fire_latched: bool
     operator_limit_mw: int
     plan_sequence: int
+    sessions: tuple[RetainedSession | None, ...]
 
 
 def initial(params: Params, now_s: float, retained: Retained | None = None) -> ControllerState:
@@ -90,7 +106,7 @@ def initial(params: Params, now_s: float, retained: Retained | None = None) -> C
         previous_s=now_s,
         fire_latched=retained.fire_latched if retained else False,
         operator_limit_mw=retained.operator_limit_mw if retained else MISSING,
-        sessions=_no_sessions(n),
+        sessions=_boot_sessions(topology, now_s, retained),
         ledger=_boot_ledger(topology, now_s, retained),
         background=_no_background(topology),
         plausibility=Plausibility(
@@ -129,6 +145,24 @@ def retained_of(state: ControllerState, params: Params, now_s: float, epoch_s: f
         fire_latched=state.fire_latched,
         operator_limit_mw=state.operator_limit_mw,
         plan_sequence=state.mission.sequence,
+        sessions=_present_sessions(state.sessions, now_s),
+    )
+
+
+def _present_sessions(sessions: Sessions, now_s: float) -> tuple[RetainedSession | None, ...]:
+    """Also those carried over from an earlier start whose car has not been seen yet: power may fail again."""
+    present = sessions.plugged | sessions.carried
+    served_s = np.maximum(sessions.served_s, sessions.plugged_s)
+    return tuple(
+        RetainedSession(energy, max(now_s - plugged, 0.0), max(now_s - served, 0.0), tag) if there else None
+        for there, energy, plugged, served, tag in zip(
+            present.tolist(),
+            sessions.energy_mws.tolist(),
+            sessions.plugged_s.tolist(),
+            served_s.tolist(),
+            sessions.tag,
+            strict=True,
+        )
     )
 
 
@@ -140,10 +174,34 @@ def _times(shape: int | tuple[int, ...], value: float = NEVER_S) -> Floats:
     return np.full(shape, value, dtype=np.float64)
 
 
-def _no_sessions(n: int) -> Sessions:
-    no = np.zeros(n, dtype=bool)
+def _boot_sessions(topology: Topology, now_s: float, retained: Retained | None) -> Sessions:
+    """Nobody is plugged in yet; what the memory knows waits in ``carried`` columns for the first pilot reading."""
+    n = topology.n
+    no, carried = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
     never, not_yet = _times(n), _times(n, np.inf)
-    return Sessions(no, never, never, never, not_yet, no, _ints(n), never, no, no, not_yet)
+    plugged_s, served_s, energy = _times(n), _times(n), _ints(n)
+    tags: list[str | None] = [None] * n
+    known = zip(retained.assets, retained.sessions, strict=True) if retained is not None else ()
+    for name, session in known:
+        i = topology.index.get(name)
+        if i is not None and session is not None:
+            carried[i], energy[i], tags[i] = True, session.energy_mws, session.tag
+            plugged_s[i], served_s[i] = now_s - session.plugged_for_s, now_s - session.waited_s
+    return Sessions(
+        plugged=no,
+        plugged_s=plugged_s,
+        start_s=never,
+        served_s=served_s,
+        low_s=not_yet,
+        satisfied=no,
+        energy_mws=energy,
+        reading_s=never,
+        ever_drew=no,
+        restarted=no,
+        known_s=not_yet,
+        tag=tuple(tags),
+        carried=carried,
+    )
 
 
 def _nothing_lent(n: int) -> Lending:

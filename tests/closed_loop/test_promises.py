@@ -128,7 +128,6 @@ def test_a_charger_added_to_the_file_interrupts_no_session() -> None:
     assert loop.judged().overload_s == 0.0
 
 
-@pytest.mark.xfail(strict=True, reason="the retained memory holds no session energy: after a restart it counts from 0")
 def test_a_restart_keeps_what_a_session_has_charged() -> None:
     """Targets in kWh count from plug-in; a car must not get twice what was asked because a file changed."""
     loop = two_of_three()

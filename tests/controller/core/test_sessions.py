@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from controller.core.sessions import plugged_in
+from controller.core.state import Retained, retained_of
 from interfaces.domain.image import Pilot
 from interfaces.domain.reasons import Reason
+from interfaces.domain.targets import Target, Targets
 from interfaces.domain.units import MISSING
 from tests.controller.core.table import Table, blank_image, garage
 
@@ -108,3 +110,67 @@ def test_a_session_survives_an_unreadable_pilot_and_a_silent_charger():
     table.after(seconds=5)
     table.put(pilot=np.array([int(Pilot.UNKNOWN)])).after(seconds=5)
     assert table.state.sessions.plugged_s[0] == began_s
+
+
+# -- over a restart of the controller ----------------------------------------------------------------------------------
+
+
+def before_the_restart() -> tuple[Table, Retained]:
+    """Two cars with a tag charged for 20 min, the third place is free; then the controller ends."""
+    table = Table(garage(3)).put(tag=("04A2", "04B7", None)).plug("e0", "e1").after(seconds=1200)
+    return table, retained_of(table.state, table.params, table.now_s, table.now_s + table.epoch_offset_s)
+
+
+def test_a_restart_knows_a_cars_energy_and_plug_in_time():
+    old, retained = before_the_restart()
+    old_mws = int(old.state.sessions.energy_mws[0])
+    assert old_mws > 1_000_000
+    new = Table(old.topology, retained=retained).put(tag=("04A2", "04B7", None)).plug("e0", "e1").after(seconds=2)
+    sessions = new.state.sessions
+    assert sessions.energy_mws[0] >= old_mws
+    assert new.now_s - sessions.plugged_s[0] == pytest.approx(1200.0, abs=5.0)
+    assert sessions.plugged.tolist() == [True, True, False]
+    assert sessions.energy_mws[2] == 0
+    assert not sessions.carried.any()
+
+
+@pytest.mark.parametrize("meanwhile", ["left", "other tag"])
+def test_a_car_that_came_while_the_controller_was_away_counts_from_0(meanwhile):
+    old, retained = before_the_restart()
+    new = Table(old.topology, retained=retained).put(tag=("04A2", "04B7", None)).plug("e0")
+    if meanwhile == "left":
+        new.after(seconds=2)
+    else:
+        new.put(tag=("04A2", "04FF", None))
+    new.plug("e1").after(scans=1)
+    sessions = new.state.sessions
+    assert sessions.plugged[1]
+    assert sessions.energy_mws[1] == 0
+    assert new.now_s - sessions.plugged_s[1] <= 1.0
+    assert sessions.energy_mws[0] >= old.state.sessions.energy_mws[0]
+
+
+@pytest.mark.parametrize("pilot", [Pilot.UNKNOWN, Pilot.E, Pilot.F])
+def test_without_a_reading_of_the_car_the_energy_waits_and_survives_another_restart(pilot):
+    old, retained = before_the_restart()
+    new = Table(old.topology, retained=retained).plug("e0", "e1")
+    new.put(pilot=np.full(3, int(pilot)), tag=(None,) * 3).after(seconds=3)
+    assert not new.state.sessions.plugged.any()
+    again = retained_of(new.state, new.params, new.now_s, new.now_s + new.epoch_offset_s)
+    assert [s and (s.energy_mws, s.tag) for s in again.sessions] == [
+        s and (s.energy_mws, s.tag) for s in retained.sessions
+    ]
+    del new.settings["pilot"]
+    new.after(seconds=1)
+    assert new.state.sessions.energy_mws[0] >= old.state.sessions.energy_mws[0]
+
+
+def test_a_target_in_kwh_is_not_delivered_twice():
+    """The fallback reckons with what was charged before the restart."""
+    old, retained = before_the_restart()
+    wanted_wh = int(old.state.sessions.energy_mws[0]) // 3_600_000 - 10
+    assert wanted_wh > 1000
+    new = Table(old.topology, retained=retained).plug("e0", "e1")
+    target = Target("e0", new.now_s + new.epoch_offset_s + 36_000.0, energy_wh=wanted_wh)
+    new.put(targets=Targets(1, 0.0, (target,), 0.0, 0, np.zeros(0)), tag=("04A2", "04B7", None)).after(seconds=2)
+    assert new.state.mission.done.tolist() == [True, False, False]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,9 +18,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from controller.core.state import Retained
-from controller.service.retain import SLOTS, Disk, RetainWriter, decode, encode, load, store
+from controller.core.state import Retained, RetainedSession
+from controller.service.retain import HEAD, MAGIC, SLOTS, Disk, RetainWriter, decode, encode, load, store
+from controller.service.retain_format_1 import Retained as RetainedOfFormat1
 from controller.service.retain_rule import OFFERS_EVERY_S, SLOWLY_EVERY_S, RetainRule
+from interfaces.domain.codec import pack
 from interfaces.domain.units import MISSING
 
 BLANK = {
@@ -33,6 +36,7 @@ def retained(number: int, **change) -> Retained:
     facts = {
         **BLANK, "assets": ("a", "b"), "offers_ma": (6000, number), "limit_pauses": (0, 1), "off_for_s": (0.0, 12.5),
         "circuits": ("gcp",), "theta": ((1, 2, number),), "plan_sequence": number,
+        "sessions": (None, RetainedSession(number, 5.0, 1.0, "04A2")),
     }  # fmt: skip
     return Retained(**{**facts, **change})
 
@@ -182,7 +186,7 @@ def test_nothing_there_is_a_cold_start_with_its_reason(tmp_path):
         (lambda content: content[:7], "it is cut off"),
         (lambda content: content + b"x", "it is cut off"),
         (lambda content: b"JUNK" + content[4:], "it is no retain file"),
-        (lambda content: content[:4] + b"\x63\x00" + content[6:], "its format 99 is not 1"),
+        (lambda content: content[:4] + b"\x63\x00" + content[6:], "its format 99 is neither 2 nor 1"),
         (lambda content: content[:40] + bytes([content[40] ^ 1]) + content[41:], "its checksum is wrong"),
         (lambda content: content[:6] + bytes([content[6] ^ 1]) + content[7:], "its checksum is wrong"),
     ],
@@ -196,6 +200,15 @@ def test_row_72_a_damaged_file_is_named_and_the_other_one_is_used(tmp_path, dama
     assert found.retained == retained(1)
     assert found.slot == 0
     assert found.problems == (f"retain.b is not used: {reason}",)
+
+
+def test_a_record_of_the_first_format_is_read_and_every_car_counts_from_0():
+    today = retained(4, fire_latched=True)
+    old = RetainedOfFormat1(**{name: getattr(today, name) for name in RetainedOfFormat1.__annotations__})
+    payload = pack(old)
+    blank = HEAD.pack(MAGIC, 1, 9, len(payload), 0)
+    content = HEAD.pack(MAGIC, 1, 9, len(payload), zlib.crc32(blank + payload)) + payload
+    assert decode(content) == (9, replace(today, sessions=(None, None)))
 
 
 @given(st.binary(max_size=300))
@@ -345,3 +358,22 @@ def test_limits_are_written_at_once_offers_once_a_second_the_rest_once_a_minute(
     warm = {**other, "theta": ((9, 9, 9),)}
     assert not rule.is_due(retained(1, **warm), 30.0)
     assert rule.is_due(retained(1, **warm), 2.0 + SLOWLY_EVERY_S)
+
+
+@pytest.mark.parametrize(
+    ("first", "later"),
+    [
+        (None, RetainedSession(0, 0.2, 0.2, None)),
+        (RetainedSession(9, 900.0, 0.0, None), None),
+        (RetainedSession(9, 900.0, 0.0, None), RetainedSession(0, 0.4, 0.4, None)),
+    ],
+)
+def test_another_car_is_written_like_an_offer_and_energy_once_a_minute(first, later):
+    rule = RetainRule()
+    assert rule.is_due(retained(1, sessions=(None, first)), 0.0)
+    assert not rule.is_due(retained(1, sessions=(None, later)), OFFERS_EVERY_S / 2)
+    assert rule.is_due(retained(1, sessions=(None, later)), OFFERS_EVERY_S)
+    if later is not None:
+        more = replace(later, energy_mws=10**9, plugged_for_s=later.plugged_for_s + 30.0)
+        assert not rule.is_due(retained(1, sessions=(None, more)), 30.0)
+        assert rule.is_due(retained(1, sessions=(None, more)), OFFERS_EVERY_S + SLOWLY_EVERY_S)
