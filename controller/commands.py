@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 EXIT_OK = 0
 EXIT_DIFFERENT = 1
 EXIT_REFUSED = 2
+QUOTED = re.compile(r"('[^']*')")
+NAMED = 3
+"""Names of a group of equal warnings that are written out; `--json` has them all."""
 
 
 def check(argv: list[str]) -> int:
@@ -98,8 +102,25 @@ def _tell(file: Path, result: SiteResult, *, quiet: bool) -> None:
     if quiet:
         return
     print(_summary(result.site))
-    for warning in result.warnings:
-        print(f"{file}:{warning.line} {warning.path}: warning: {warning.message}")
+    for first, words in grouped(result.warnings):
+        print(f"{file}:{first.line} {first.path}: {words}")
+
+
+def grouped(warnings: Iterable[Problem]) -> list[tuple[Problem, str]]:
+    """Warnings that differ in nothing but the name they are about, as one: the first of them, and the words for all."""
+    groups: dict[tuple[str, ...], list[tuple[Problem, str]]] = {}
+    for warning in warnings:
+        before, name, after = [*QUOTED.split(warning.message, maxsplit=1), "", ""][:3]
+        groups.setdefault((before, after), []).append((warning, name))
+    told = []
+    for (before, after), alike in groups.items():
+        if len(alike) == 1:
+            told.append((alike[0][0], f"warning: {alike[0][0].message}"))
+            continue
+        names, rest = ", ".join(name for _, name in alike[:NAMED]), len(alike) - NAMED
+        more = f" and {rest} more" if rest > 0 else ""
+        told.append((alike[0][0], f"warning, {len(alike)} times: {before}{names}{more}{after}"))
+    return told
 
 
 def _summary(site: Site) -> str:

@@ -22,7 +22,7 @@ class DeviceFacts:
     polling round of one connector, for the bus arithmetic; ``response_s``: longest response time of the device,
     ``turnaround_s``: pause it needs between frames. ``unit_ids``: Modbus units its connectors answer to when the site
     file names none; ``port_step``: TCP ports between two connectors. ``timeout_range_s``: failsafe time-outs it
-    accepts, where they can be written.
+    accepts, where they can be written. ``make``: who builds it, empty where any maker may.
     """
 
     profile: str
@@ -51,3 +51,4 @@ class DeviceFacts:
     unit_ids: tuple[int, ...] = (1,)
     port_step: int = 0
     timeout_range_s: tuple[float, float] | None = None
+    make: str = ""

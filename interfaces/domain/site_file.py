@@ -14,6 +14,7 @@ from typing import Final
 from interfaces.domain.device_facts import DeviceFacts
 from interfaces.domain.site_checks import check_structure
 from interfaces.domain.site_draft import Draft
+from interfaces.domain.site_hosts import check_hosts
 from interfaces.domain.site_limits import check_limits
 from interfaces.domain.site_read import read_draft
 from interfaces.domain.site_topology import site_differences, topology_of
@@ -54,6 +55,7 @@ def load_site(text: str, facts: Mapping[str, DeviceFacts], *, time_zones: Contai
             ("site", "time_zone"), f"there is no time zone '{draft.site.info.time_zone}': write one like Europe/Zurich"
         )
     check_structure(draft)
+    check_hosts(draft)
     check_limits(draft)
     problems = [*problems, *draft.problems]
     if not problems:

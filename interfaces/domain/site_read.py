@@ -29,6 +29,7 @@ STAND_IN: Final[Mapping[str, str]] = {"id": "site", "time_zone": "UTC"}
 UNIONS: Final[tuple[str, ...]] = ("modbus", "protection")
 UNKNOWN_KEY: Final[str] = "unexpected_keyword_argument"
 ID_FIELDS: Final[frozenset[str]] = frozenset({"id", "parent", "meter", "monitors", "circuit"})
+HOST_FIELDS: Final[frozenset[str]] = frozenset({"host", "gateway"})
 
 site_adapter: Final[TypeAdapter[Site]] = TypeAdapter(Site)
 
@@ -209,14 +210,20 @@ def _sentence(error: ErrorDetails, path: Path) -> str:  # noqa: PLR0911  a table
         case "string_type":
             return f"'{name}' must be text, but is {given}: put it in quotes"
         case "string_pattern_mismatch":
-            allowed = "letters, digits, - and _ (64 at most)" if name in ID_FIELDS else f"the form {limits['pattern']}"
-            return f"'{name}' is {given}, but may only have {allowed}"
+            return f"'{name}' is {given}, but {_form(name, limits)}"
         case "tuple_type" | "list_type":
             return f"'{name}' must be a list, but is {given}"
         case "dataclass_type" | "dataclass_exact_type":
             return f"'{name}' must be a mapping of names to values, but is {given}"
         case _:
             return _range_sentence(error["type"], name, given, limits, error["msg"])
+
+
+def _form(name: str, limits: Mapping[str, Any]) -> str:
+    if name in HOST_FIELDS:
+        return "must be a host name or an IP address"
+    allowed = "letters, digits, - and _ (64 at most)" if name in ID_FIELDS else f"the form {limits['pattern']}"
+    return f"may only have {allowed}"
 
 
 def _range_sentence(kind: str, name: str, given: str, limits: Mapping[str, Any], otherwise: str) -> str:

@@ -40,6 +40,8 @@ ONLINE: Final[frozenset[str]] = frozenset(
 """Keys that change online at a scan boundary, wherever they stand. Everything else restarts through failsafe."""
 WIRING: Final[frozenset[str]] = frozenset({"modbus", "network"})
 """Keys that restart the connections but leave columns and rows as they are: plans stay valid."""
+NAMES: Final[frozenset[str]] = frozenset({"make"})
+"""What is said of a profile for people alone."""
 
 
 def protection_of(circuit: CircuitEntry) -> Protection | None:
@@ -203,7 +205,7 @@ def topology_version(site: Site, facts: Mapping[str, DeviceFacts]) -> str:
     used = sorted({entry.profile for entry in devices(site)})
     content = {
         "site": _stripped(asdict(site), ONLINE | WIRING),
-        "facts": {name: asdict(facts[name]) for name in used},
+        "facts": {name: _stripped(asdict(facts[name]), NAMES) for name in used},
     }
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(text.encode("ascii")).hexdigest()[:VERSION_LENGTH]

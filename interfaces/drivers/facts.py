@@ -56,6 +56,7 @@ def device_facts(profile: Profile) -> DeviceFacts:
         unit_ids=profile.points.units,
         port_step=profile.points.port_step,
         timeout_range_s=(float(low_s), float(high_s)) if failsafe.timeout_write is not None else None,
+        make=profile.vendor if profile.sunspec is None else "",
     )
 
 

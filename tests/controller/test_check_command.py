@@ -43,6 +43,23 @@ def test_standing_warnings_are_said_every_time(garage, capsys):
     assert lines[1].startswith(f"{garage}:57 chargers[1].accept_unverified_failsafe: warning: 'place-1' cannot prove")
 
 
+def test_equal_warnings_are_one_line_with_the_count_and_the_first_names(tmp_path, capsys):
+    path = tmp_path / "site.yaml"
+    path.write_text(example_text("depot"), "utf-8")
+    assert main(["controller", "check", str(path)]) == 0
+    _, *warnings = capsys.readouterr().out.splitlines()
+    assert len(warnings) == 3
+    assert warnings[0] == (
+        f"{path}:199 chargers[2].accept_unverified_failsafe: warning, 16 times: 'n1a1-4', 'n1a2-4', 'n1b1-4' and 13 "
+        "more cannot prove its failsafe; 0 A is believed because: commissioning report 2025-03: stops charging when "
+        "the link is lost, station set to 0 A"
+    )
+    assert "warning, 2 times: 'yard-1', 'yard-2' cannot prove" in warnings[1]
+    assert ": warning: 'battery' cannot prove" in warnings[2]
+    assert main(["controller", "check", str(path), "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["warnings"]) == 19
+
+
 def test_a_refused_file_is_exit_2_with_the_report_on_stderr(broken, capsys):
     assert main(["controller", "check", str(broken)]) == 2
     said = capsys.readouterr()

@@ -189,6 +189,23 @@ CASES = {
         "chargers[2].modbus",
         "does not speak Modbus RTU: write its address as {host, port}",
     ),
+    "an empty host": (
+        with_charger(("{host: 192.168.1.22}", "{host: ''}")),
+        "host: ''",
+        "chargers[2].modbus.host",
+        "'host' is '', but must be a host name or an IP address",
+    ),
+    "a gateway that is no address": (
+        garage(
+            (
+                "\nchargers:",
+                "  - {id: m2, profile: cg_em500, modbus: {gateway: 10.0.0.300, unit: 2}, monitors: gcp}\n\nchargers:",
+            )
+        ),
+        "gateway: 10.0.0.300",
+        "meters[1].modbus.gateway",
+        "'10.0.0.300' is no IP address",
+    ),
     "same host, port and unit": (
         with_charger(("192.168.1.22", "192.168.1.20")),
         "host: 192.168.1.20}",

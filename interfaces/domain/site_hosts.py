@@ -1,0 +1,58 @@
+"""Can the hosts of a site file be reached as written, and does one address really carry what stands at it."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import ip_address
+from typing import Final
+
+from interfaces.domain.site_draft import Draft
+from interfaces.domain.site_types import ModbusGateway, ModbusTcp
+from interfaces.domain.site_yaml import Path
+
+DOTTED_NUMBERS: Final = re.compile(r"[0-9.]+")
+LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
+"""One part of a host name (RFC 1123, section 2.1)."""
+
+
+def check_hosts(draft: Draft) -> None:
+    """Hosts that are no address and no name, and devices of different makes behind one TCP address."""
+    shared: dict[tuple[str, int], dict[str, tuple[str, Path]]] = {}
+    for _, path, entry in draft.devices():
+        if isinstance(entry.modbus, ModbusGateway):
+            _judge(draft, (*path, "modbus", "gateway"), entry.modbus.gateway)
+        if not isinstance(entry.modbus, ModbusTcp):
+            continue
+        _judge(draft, (*path, "modbus", "host"), entry.modbus.host)
+        if entry.profile in draft.facts and draft.facts[entry.profile].make:
+            makes = shared.setdefault((entry.modbus.host.lower(), entry.modbus.port), {})
+            makes.setdefault(draft.facts[entry.profile].make, (entry.id, path))
+    for (host, port), makes in shared.items():
+        (make, (name, first)), *others = makes.items()
+        for other_make, (other, path) in others:
+            draft.warn(
+                (*path, "modbus"),
+                f"'{other}' ({other_make}) and '{name}' ({make}, line {draft.document.line_of(first)}) are of "
+                f"different makes and have one address, {host} port {port}: right only if a gateway that converts to "
+                f"serial answers there, else one of them is wrong",
+            )
+
+
+def _judge(draft: Draft, path: Path, host: str) -> None:
+    wrong = why_no_host(host)
+    if wrong:
+        draft.say(path, f"'{host}' {wrong}: correct it")
+
+
+def why_no_host(host: str) -> str:
+    """Why nothing can be reached at a host, empty where something can. A host of digits and dots is an IPv4 address."""
+    if DOTTED_NUMBERS.fullmatch(host) or ":" in host:
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return "is no IP address"
+        if address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255":
+            return "is the address of no single device"
+        return ""
+    labels = host.removesuffix(".").split(".")
+    return "" if all(LABEL.fullmatch(label) for label in labels) else "is no host name"
