@@ -1,0 +1,160 @@
+"""Profiles of meters, batteries, inverters and I/O modules against the fact files they were written from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from interfaces.drivers.profile import Profile, Register
+from interfaces.drivers.profile_load import find_profile, profile_ids
+
+FOLDERS = ("meters", "batteries_pv", "io")
+WORDS = {
+    "uint16": 1, "int16": 1, "bitfield16": 1, "bit": 1, "uint32": 2, "int32": 2, "float32": 2, "bitfield32": 2,
+    "uint64": 4, "int64": 4, "float64": 4,
+}  # fmt: skip
+OPAQUE = {"internal": "raw"}
+"""Types a fact file cannot decode; the profile shows their bytes."""
+NO_TABLE = {"dsmr_p1", "fronius_gen24"}
+"""Fact files without registers: a telegram, and a device that is all SunSpec."""
+
+
+def folder() -> Path:
+    given = os.environ.get("STROOMWACHT_DEVICES")
+    if not given or not Path(given).is_dir():
+        pytest.skip("no directory of device facts is given in STROOMWACHT_DEVICES")
+    return Path(given)
+
+
+def files() -> list[Path]:
+    given = os.environ.get("STROOMWACHT_DEVICES")
+    return [file for name in FOLDERS for file in sorted((Path(given) / name).glob("*.yaml"))] if given else []
+
+
+def facts_of(file: Path) -> dict[str, Any]:
+    found = yaml.safe_load(file.read_text("utf-8"))
+    assert isinstance(found, dict)
+    return found
+
+
+def rows(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Every point of a fact file, each with the name it is shown under."""
+    yield from facts["registers"] if "registers" in facts else ()
+    for service in facts.get("services", {}).values():
+        yield from ({"name": point["path"], **point} for point in service)
+
+
+def channels(row: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    """Name and address of every register a row stands for."""
+    words, count = WORDS.get(row["type"]), row.get("count", 1)
+    if words is None or count == words:
+        yield row["name"], row["addr"]
+    else:
+        yield from ((f"{row['name']}[{n}]", row["addr"] + n * words) for n in range(count // words))
+
+
+def differences(profile: Profile, facts: Mapping[str, Any], row: Mapping[str, Any]) -> Iterator[str]:
+    for name, addr in channels(row):
+        table = row.get("table", "holding")
+        found = [r for r in profile.registers if (r.label or r.name, r.addr, r.table) == (name, addr, table)]
+        if len(found) != 1:
+            yield f"{profile.id}: {len(found)} registers {name} at {table} {addr}"
+            continue
+        expected, said = expectation(facts, row), statement(profile, found[0])
+        yield from (f"{profile.id}: {name}: {key} is {said[key]}, not {value}" for key, value in expected.items()
+                    if said[key] != value)  # fmt: skip
+
+
+def expectation(facts: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, object]:
+    default = facts["addressing"]["word_order"]
+    wide = WORDS.get(row["type"], 1) > 1
+    nan, words = row.get("nan"), WORDS.get(row["type"], 1)
+    if isinstance(nan, int) and row["type"].startswith("int") and nan >= 1 << (16 * words - 1):
+        nan -= 1 << (16 * words)
+    return {
+        "type": OPAQUE.get(row["type"], row["type"]),
+        "scale": float(row.get("scale", 1)),
+        "unit": "" if row["type"] in OPAQUE else row.get("unit") or "",
+        "access": row.get("access", "R"),
+        "word order": row.get("word_order", default) if wide else None,
+        "words": WORDS.get(row["type"], row.get("count")),
+        "function codes": set(row.get("fc_write", ())),
+        **({"nan": True} if isinstance(nan, int) else {}),
+    }
+
+
+def statement(profile: Profile, register: Register) -> dict[str, object]:
+    wide = WORDS.get(register.type, 1) > 1
+    return {
+        "type": register.type,
+        "scale": register.scale,
+        "unit": register.unit,
+        "access": register.access,
+        "word order": (register.word_order or profile.word_order) if wide else None,
+        "words": register.words,
+        "function codes": set(register.fc_write),
+        "nan": bool(register.nan),
+    }
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda file: file.stem)
+def test_every_register_of_the_facts_is_in_the_profile_as_they_say(file):
+    facts = facts_of(file)
+    name = facts["device"]["id"]
+    if name in NO_TABLE:
+        pytest.skip(f"{name} has no register table")
+    profile = find_profile(name)
+    assert profile is not None, f"there is no profile {name}"
+    told = [text for row in rows(facts) for text in differences(profile, facts, row)]
+    assert not told, "\n".join(told)
+    assert any(True for _ in rows(facts))
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda file: file.stem)
+def test_not_available_is_the_value_the_facts_name(file):
+    facts = facts_of(file)
+    profile = find_profile(facts["device"]["id"])
+    if profile is None:
+        pytest.skip("no profile")
+    known = {register.name: register for register in profile.registers}
+    for row in facts.get("registers", ()):
+        if isinstance(row.get("nan"), int):
+            words = WORDS[row["type"]]
+            signed = row["type"].startswith("int")
+            raw = row["nan"] - (1 << 16 * words) if signed and row["nan"] >> (16 * words - 1) else row["nan"]
+            assert raw in known[row["name"]].nan, row["name"]
+
+
+@pytest.mark.parametrize("file", files(), ids=lambda file: file.stem)
+def test_vendor_and_models_are_found_by_the_names_of_the_facts(file):
+    facts = facts_of(file)
+    profile = find_profile(facts["device"]["id"])
+    if profile is None:
+        pytest.skip("no profile")
+    assert profile.vendor == facts["device"]["vendor"]
+    if file.parent.name != "meters":
+        return  # their names are families ("SH5..10RT"), not labels
+    names = " ".join((*profile.models, *profile.aliases))
+    for model in facts["device"].get("models", ()):
+        head = str(model).split(" (")[0].split("/")[0]
+        assert head in names or head.split()[-1] in names or head.startswith(".."), head
+
+
+def test_facts_are_there_when_a_directory_is_given():
+    assert folder().is_dir()
+    assert len(files()) > 20
+
+
+def test_labels_of_the_meters_are_found():
+    found = {
+        (profile.vendor, name.split(" (")[0])
+        for profile in filter(None, map(find_profile, profile_ids()))
+        for name in (*profile.models, *profile.aliases)
+    }
+    for label in ("EM111", "EM112", "ET112", "EM330", "EM340", "ET330", "ET340", "EM530", "EM540"):
+        assert ("Carlo Gavazzi", label) in found, label
