@@ -12,31 +12,48 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from fractions import Fraction
 from functools import partial
 from typing import Final
 
 from interfaces.domain.units import NEVER_S
 from interfaces.drivers.clock import Clock
 from interfaces.drivers.device import Device, DueBlock, PointSpec
+from interfaces.drivers.fingerprint import is_foreign
 from interfaces.drivers.links import Link
 from interfaces.drivers.member import Member, has_restarted
 from interfaces.drivers.modbus import Counters, ModbusPort
 from interfaces.drivers.outbox import Outbox
 from interfaces.drivers.polling import SETTLE_FOR_S
-from interfaces.drivers.provision import AGAIN_S, RETRY_S, provision, read_now, write_value, write_words
+from interfaces.drivers.provision import (
+    AGAIN_S,
+    FOREIGN_RETRY_S,
+    RETRY_S,
+    provision,
+    read_now,
+    write_value,
+    write_words,
+)
 from interfaces.drivers.readings import FailsafeStatus, Readings
 from interfaces.drivers.replies import Fault, ReadFailure, WriteFailure
-from interfaces.drivers.setpoints import CannotWrite, RegisterWrite, phase_writes, setpoint_writes, stop_writes
+from interfaces.drivers.setpoints import (
+    CannotWrite,
+    RegisterWrite,
+    phase_writes,
+    readback_names,
+    setpoint_writes,
+    stop_writes,
+)
 from interfaces.drivers.sunspec import NotFound, discover, resolve
 from interfaces.drivers.writes import (
     NOT_APPLIED,
-    RENEWALS_PER_TIMEOUT,
     DueWrite,
     due_writes,
     is_unapplied,
+    life_bit_period_s,
+    life_bit_value,
     target_of,
     timeout_s,
+    wants_life_bit,
 )
 
 log = logging.getLogger(__name__)
@@ -177,11 +194,11 @@ class Connection:
 
     def _life_bit_due(self, member: Member, now_s: float) -> bool:
         device = member.device
-        if not device.spec.managed or device.profile.keepalive.kind != "register":
+        if not device.spec.managed or not wants_life_bit(device):
             return False
         if now_s > self._outbox.lease_until_s(member.key):
             return False
-        return now_s >= member.book.life_bit_s + timeout_s(device) / RENEWALS_PER_TIMEOUT
+        return now_s >= member.book.life_bit_s + life_bit_period_s(device)
 
     def _poll_job(self, ready: Sequence[Member], now_s: float) -> Job | None:
         """The latest of the fast polls; after a round of those, one slower poll that is due, so that none starves."""
@@ -250,8 +267,9 @@ class Connection:
         now_s = self._clock()
         self._note(member, failure)
         if failure is None:
-            member.provision_at_s, member.provision_failures = now_s + AGAIN_S, 0
-            member.book.provisioned = True
+            foreign = is_foreign(member.device.profile, member.device.values)
+            member.provision_at_s, member.provision_failures = now_s + (FOREIGN_RETRY_S if foreign else AGAIN_S), 0
+            member.book.provisioned = not foreign
             return
         member.provision_at_s = now_s + RETRY_S
         member.provision_failures += 1
@@ -261,13 +279,13 @@ class Connection:
             member.book.provisioned = True
 
     async def _life_bit(self, member: Member) -> None:
-        device, keepalive = member.device, member.device.profile.keepalive
-        register = device.profile.register(keepalive.register or "")
-        failure = await write_value(self.port, device, register, Fraction(keepalive.value))
+        device = member.device
+        register = device.profile.register(device.profile.keepalive.register or "")
+        failure = await write_value(self.port, device, register, life_bit_value(device, register))
         self._note(member, failure)
         member.book.life_bit_s = self._clock()
         if failure is not None:
-            member.book.life_bit_s += AFTER_BUG_S - timeout_s(device) / RENEWALS_PER_TIMEOUT
+            member.book.life_bit_s += AFTER_BUG_S - life_bit_period_s(device)
 
     async def _write(self, member: Member, due: DueWrite) -> None:
         """Write one value, unless its lease has run out by now; then read back what became of it."""
@@ -307,11 +325,13 @@ class Connection:
             status = replace(device.reading.setpoint, written_milli=target, written_at_s=written_s, problem="")
             device.reading = replace(device.reading, setpoint=status)
             remaining = profile.failsafe.timeout_read if profile.failsafe.timeout_kind == "remaining" else None
-            names = (control.readback, remaining)
+            pauses = profile.setpoint.paused_when if profile.setpoint else ()
+            names = (*readback_names(control.readback, pauses), remaining)
         elif due.channel == "stop" and profile.stop is not None:
             names = (profile.stop.register,) if profile.register(profile.stop.register).readable else ()
         elif profile.phase_switch is not None:
-            names = (profile.phase_switch.register,)
+            switch = profile.phase_switch
+            names = tuple(n for n in (switch.readback or switch.register,) if profile.register(n).readable)
         failure = await read_now(self.port, device, names)
         self._note(member, failure)
         self._judge_setpoint(member)

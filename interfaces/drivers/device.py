@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from interfaces.domain.units import NEVER_S
-from interfaces.drivers.failsafe import FailsafeWish, judge_failsafe
+from interfaces.drivers.failsafe import FailsafeWish, as_read, judge_failsafe
 from interfaces.drivers.plausibility import Vote, in_range, jump_checked, voted
 from interfaces.drivers.polling import Block, PlannedPoll, plan_blocks, plan_polls, slice_of, split, with_factors
 from interfaces.drivers.profile import Profile, Register
@@ -21,7 +21,7 @@ from interfaces.drivers.readings import GOOD, NOT_AVAILABLE, OUT_OF_RANGE, Point
 from interfaces.drivers.registers import MAX_SF, Value, decode
 from interfaces.drivers.replies import ReadFailure
 from interfaces.drivers.roles import charger_state, registers_of, role_value
-from interfaces.drivers.setpoints import readback_milli
+from interfaces.drivers.setpoints import readback_milli, readback_names
 from interfaces.drivers.sunspec import as_if_found
 
 ILLEGAL_ADDRESS: Final = 2
@@ -235,7 +235,8 @@ class Device:
 
     def _publish_readback(self, fresh: Mapping[str, Value | None], at_s: float) -> None:
         control = self.profile.setpoint or self.profile.power_setpoint
-        if control is None or fresh.get(control.readback) is None:
+        pauses = self.profile.setpoint.paused_when if self.profile.setpoint else ()
+        if control is None or not any(fresh.get(name) is not None for name in readback_names(control.readback, pauses)):
             return
         status = replace(
             self.reading.setpoint, readback_milli=readback_milli(self.profile, self.values), readback_at_s=at_s
@@ -246,11 +247,9 @@ class Device:
         failsafe = self.profile.failsafe
         if not fresh.keys() & {failsafe.current_read, failsafe.timeout_read}:
             return
-        current_a = _number(self.values.get(failsafe.current_read or ""))
-        timeout_s = _number(self.values.get(failsafe.timeout_read or ""))
+        current_a, timeout_s = as_read(self.profile, self.values, self._longest_remaining_s)
         if timeout_s is not None and failsafe.timeout_kind == "remaining":
-            # It counts down: the longest seen since connecting is the nearest to what it starts from.
-            self._longest_remaining_s = timeout_s = max(timeout_s, self._longest_remaining_s)
+            self._longest_remaining_s = timeout_s
         status = judge_failsafe(self.profile, self.spec.failsafe, current_a, timeout_s, at_s)
         self.reading = replace(self.reading, failsafe=status)
 
@@ -273,10 +272,6 @@ def _holds(registers: Sequence[Register], names: frozenset[str]) -> bool:
 
 def _worse(old: Sample, quality: str) -> Sample:
     return replace(old, quality=quality)
-
-
-def _number(value: Value | None) -> float | None:
-    return None if value is None or isinstance(value, str) else float(value)
 
 
 def _told(failure: ReadFailure) -> str:

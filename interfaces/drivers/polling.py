@@ -71,7 +71,7 @@ def plan_blocks(registers: Iterable[Register], limits: Limits) -> tuple[Block, .
     """The fewest requests, in address order, that read all ``registers``. ValueError when one cannot be read at all."""
     groups: dict[tuple[Literal["point", "station"], Table, str | None], list[Register]] = {}
     for register in registers:
-        alone = register.name if register.alone else None
+        alone = register.name if register.alone or limits.one_by_one else None
         groups.setdefault((register.on, register.table, alone), []).append(register)
     blocks: list[Block] = []
     for (on, table, _), members in groups.items():

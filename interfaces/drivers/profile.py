@@ -15,13 +15,16 @@ from pydantic import ConfigDict
 
 from interfaces.drivers.profile_control import (
     Behaviour,
+    Condition,
     CurrentSetpoint,
     Failsafe,
     Keepalive,
     PhaseSwitch,
     PowerSetpoint,
     SecondPath,
+    Write,
 )
+from interfaces.drivers.profile_identity import Check, RegisterSet
 
 Kind = Literal["charger", "meter", "inverter", "battery", "io"]
 Table = Literal["holding", "input", "coil", "discrete"]
@@ -67,7 +70,10 @@ class Register:
     ``addr`` is absolute, or absent when ``model`` and ``offset`` place it inside a SunSpec model. ``count`` is the
     number of words, needed for ``string`` and ``raw`` only. ``nan``: raw integers that mean "not available".
     ``sf`` names the register that holds the power of ten of this one (SunSpec). ``on``: whether it belongs to the
-    whole station or to one point (EVSE). ``text`` says how ``raw`` bytes read: ASCII, hexadecimal, or dotted version.
+    whole station or to one point (EVSE). ``text`` says how bytes read: ASCII, with the low byte of each word first
+    (swapped), UTF-16 (or ASCII, where the first byte is not 0), hexadecimal, or dotted version; of a ``uint16`` that
+    holds one letter: in which byte. ``memory``: flash is worn by every write and never written cyclically.
+    ``word_order_write``: the order of words for writing where it is not that for reading.
     ``alone``: it must be read in a request of its own. ``channels``: that many of them, one behind the other, which
     become registers of their own, ``name[0]`` and on. ``label``: the name people know it by, where registers share it
     (services of a gateway that repeat a path).
@@ -87,7 +93,9 @@ class Register:
     fc_write: tuple[Literal[5, 6, 15, 16], ...] = ()
     word_order: WordOrder | None = None
     on: Literal["point", "station"] = "point"
-    text: Literal["ascii", "hex", "version"] = "ascii"
+    text: Literal["ascii", "swapped", "utf16", "hex", "version", "low_byte", "high_byte"] = "ascii"
+    memory: Literal["volatile", "flash"] = "volatile"
+    word_order_write: WordOrder | None = None
     alone: bool = False
     channels: int = 1
     label: str = ""
@@ -131,9 +139,13 @@ class Tcp:
 
 @dataclass(frozen=True, slots=True)
 class Rtu:
-    """Modbus RTU: line settings and the slowest answer (from end of request to start of reply)."""
+    """Modbus RTU: line settings and the slowest answer (from end of request to start of reply).
+
+    ``unit_id``: the unit on a serial line, where it is another than over TCP.
+    """
 
     __pydantic_config__ = _STRICT
+    unit_id: int | None = None
     baud: int = 9600
     format: Literal["8N1", "8N2", "8E1", "8O1"] = "8N1"
     bauds: tuple[int, ...] = ()
@@ -157,10 +169,13 @@ class Limits:
     """What one request may ask.
 
     ``gap_words``: undeclared words a block may bridge; ``forbidden``: inclusive ranges that no request may touch
-    (some devices hang up). ``min_poll_ms``: the fastest any group may be polled.
+    (some devices hang up). ``min_poll_ms``: the fastest any group may be polled. ``one_by_one``: one value a request.
+    ``functions``: the only Modbus functions it knows; none given: not known.
     """
 
     __pydantic_config__ = _STRICT
+    one_by_one: bool = False
+    functions: tuple[Literal[1, 2, 3, 4, 5, 6, 15, 16], ...] = ()
     max_read_words: int = 125
     max_write_words: int = 123
     gap_words: int = 0
@@ -225,28 +240,40 @@ class Lookup:
     table: Mapping[int, float]
 
 
-Expression = str | Sum | Negate | First | Product | Lookup
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """The term times ``by``, in ``unit``: a power as the current it stands for."""
+
+    __pydantic_config__ = _STRICT
+    scale: Expression
+    by: float
+    unit: str
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """A test on a register's value; every bound given must hold. A missing value never meets a condition."""
+class Hexadecimal:
+    """A whole number as that many hexadecimal digits; missing when it is 0 (no card)."""
 
     __pydantic_config__ = _STRICT
-    register: str
-    at_least: float | None = None
-    below: float | None = None
-    one_of: tuple[int | str, ...] | None = None
+    hex: str
+    digits: int = 8
+
+
+Expression = str | Sum | Negate | First | Product | Lookup | Scaled | Hexadecimal
 
 
 @dataclass(frozen=True, slots=True)
 class StateRow:
-    """One raw state and what it means; the first row that matches wins."""
+    """One raw state and what it means; the first row that matches wins.
+
+    ``iec61851``: what is shown to people where the device tells more than ``pilot`` (A1, A2) or less (B, C, D).
+    """
 
     __pydantic_config__ = _STRICT
     raw: tuple[int | str, ...]
     pilot: PilotName
     status: Status
+    iec61851: Literal["A1", "A2", "B", "C", "D"] | None = None
     when: tuple[Condition, ...] = ()
     text: str = ""
 
@@ -263,7 +290,10 @@ class StatusOverride:
 
 @dataclass(frozen=True, slots=True)
 class StateMap:
-    """Raw state -> IEC 61851 pilot and status. ``byte`` picks one byte of a ``raw`` register, ``mask`` is applied."""
+    """Raw state -> IEC 61851 pilot and status. ``byte`` picks one byte of a ``raw`` register, ``mask`` is applied.
+
+    ``otherwise``: the map used on devices that do not have ``register``.
+    """
 
     __pydantic_config__ = _STRICT
     register: str
@@ -271,6 +301,7 @@ class StateMap:
     byte: int | None = None
     mask: int | None = None
     overrides: tuple[StatusOverride, ...] = ()
+    otherwise: StateMap | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,7 +328,9 @@ class Profile:
     """One make of device.
 
     ``current_sign`` of a meter: "signed" = currents carry the direction of flow, "by_power" = magnitudes whose
-    direction is that of the phase power, "unsigned" = direction unknown.
+    direction is that of the phase power, "unsigned" = direction unknown. ``on_connect``: written once after every
+    connect and restart where the device holds another value. ``fingerprint``: how to see that it is this make.
+    ``register_sets``: the other maps a device may be switched to.
     """
 
     __pydantic_config__ = _STRICT
@@ -327,6 +360,9 @@ class Profile:
     keepalive: Keepalive = field(default_factory=lambda: Keepalive("none"))
     behaviour: Behaviour = field(default_factory=Behaviour)
     current_sign: Literal["signed", "by_power", "unsigned"] | None = None
+    on_connect: tuple[Write, ...] = ()
+    fingerprint: tuple[Check, ...] = ()
+    register_sets: tuple[RegisterSet, ...] = ()
     setup_on_device: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 

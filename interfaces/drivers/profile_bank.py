@@ -31,10 +31,10 @@ def banks_of(
         banks[profile.points.units[0]].put("holding", addr, [word])
     for number, unit in enumerate(profile.points.units[:points]):
         for register in placed.registers:
-            if register.on == "station" and profile.points.station_unit is not None:
-                bank, shift = banks[profile.points.station_unit], 0
-            else:
-                bank, shift = banks[unit], number * profile.points.address_step
+            at_station = register.on == "station"
+            station = profile.points.station_unit if at_station else None
+            bank = banks[unit if station is None else station]
+            shift = 0 if at_station else number * profile.points.address_step
             bank.put(register.table, register.address + shift, not_available(register, profile.word_order))
     for bank in banks.values():
         _fill_gaps(bank, placed.limits.gap_words)

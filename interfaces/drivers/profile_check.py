@@ -11,11 +11,13 @@ from interfaces.drivers.profile import (
     WORDS_OF,
     Expression,
     First,
+    Hexadecimal,
     Lookup,
     Negate,
     Product,
     Profile,
     Register,
+    Scaled,
     StateMap,
     Sum,
 )
@@ -23,6 +25,10 @@ from interfaces.drivers.profile_control import Write
 from interfaces.drivers.roles import UNIT_FACTORS, registers_of
 
 LAST_ADDRESS: Final = 0xFFFF
+_CYCLIC: Final = frozenset({"setpoint", "power_setpoint", "keepalive"})
+"""Parts of a profile whose registers are written over and over."""
+
+READ_FUNCTIONS: Final = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 
 _REQUIRED_ROLES: Final = {
     "charger": ("current_l1_a", "offered_a"),
@@ -49,6 +55,7 @@ def problems_of(profile: Profile) -> tuple[str, ...]:
 
 def _of_register(profile: Profile, register: Register) -> Iterator[str]:
     yield from _of_place(profile, register)
+    yield from _of_functions(profile, register)
     if register.type not in WORDS_OF and register.count is None:
         yield f"type {register.type} needs a count"
     if register.type in WORDS_OF and register.count not in (None, WORDS_OF[register.type]):
@@ -59,10 +66,22 @@ def _of_register(profile: Profile, register: Register) -> Iterator[str]:
         yield "a scale of 0 loses every value"
     if register.writable and register.table in ("input", "discrete"):
         yield f"table {register.table} cannot be written"
+    if register.text in ("low_byte", "high_byte") and register.type != "uint16":
+        yield f"text {register.text} is for uint16"
+    if register.text in ("hex", "version") and register.type != "raw":
+        yield f"text {register.text} is for raw"
+
+
+def _of_functions(profile: Profile, register: Register) -> Iterator[str]:
     if register.fc_write and not register.writable:
         yield "fc_write on a register that is read-only"
     if register.fc_write == (6,) and register.words > 1:
         yield "function 6 writes one word"
+    functions = profile.limits.functions
+    if functions and register.readable and READ_FUNCTIONS[register.table] not in functions:
+        yield f"table {register.table} needs function {READ_FUNCTIONS[register.table]}, which limits.functions lacks"
+    if functions and not set(register.fc_write) <= set(functions):
+        yield "fc_write names a function that limits.functions lacks"
 
 
 def _of_place(profile: Profile, register: Register) -> Iterator[str]:
@@ -91,6 +110,16 @@ def _names_used(profile: Profile) -> Iterator[tuple[str, str]]:
     for path, name in _single_names(profile):
         if name is not None:
             yield path, name
+    yield from (("fingerprint", check.register) for check in profile.fingerprint)
+    yield from _conditions_of(profile)
+
+
+def _conditions_of(profile: Profile) -> Iterator[tuple[str, str]]:
+    """Registers that conditions look at, with the path where they do."""
+    if profile.setpoint is not None:
+        yield from (("setpoint.paused_when", test.register) for test in profile.setpoint.paused_when)
+    yield from (("failsafe.active_when", test.register) for test in profile.failsafe.active_when)
+    yield from (("keepalive.unless", test.register) for test in profile.keepalive.unless)
 
 
 def _single_names(profile: Profile) -> Iterator[tuple[str, str | None]]:
@@ -104,6 +133,7 @@ def _single_names(profile: Profile) -> Iterator[tuple[str, str | None]]:
         yield "stop", profile.stop.register
     if profile.phase_switch is not None:
         yield "phase_switch", profile.phase_switch.register
+        yield "phase_switch.readback", profile.phase_switch.readback
     failsafe = profile.failsafe
     yield "failsafe.current_read", failsafe.current_read
     yield "failsafe.current_write", failsafe.current_write
@@ -116,7 +146,8 @@ def state_registers(state: StateMap) -> tuple[str, ...]:
     """Every register the state map looks at."""
     conditions = [condition for row in state.map for condition in row.when]
     conditions += [condition for override in state.overrides for condition in override.when]
-    return tuple(dict.fromkeys([state.register, *(condition.register for condition in conditions)]))
+    others = () if state.otherwise is None else state_registers(state.otherwise)
+    return tuple(dict.fromkeys([state.register, *(condition.register for condition in conditions), *others]))
 
 
 def _of_polls(profile: Profile, known: dict[str, Register]) -> Iterator[str]:
@@ -135,6 +166,7 @@ def _of_polls(profile: Profile, known: dict[str, Register]) -> Iterator[str]:
     needed |= {name for path, name in _single_names(profile) if name is not None and "read" in path}
     if profile.state is not None:
         needed |= set(state_registers(profile.state))
+    needed |= {name for _, name in _conditions_of(profile)}
     yield from (f"polls: {name} is used but never read" for name in sorted(needed - polled))
 
 
@@ -153,7 +185,7 @@ def _of_roles(profile: Profile, known: dict[str, Register]) -> Iterator[str]:
             if wanted not in ("", "text") and UNIT_FACTORS.get(unit, (unit, 1))[0] != wanted:
                 yield f"roles.{role}: is in {wanted}, the register in {unit or 'no unit'}"
     for role in _REQUIRED_ROLES[profile.kind]:
-        if role not in profile.roles:
+        if role not in profile.roles and not (profile.behaviour.unmetered and role.startswith("current")):
             yield f"roles.{role}: a {profile.kind} needs it"
 
 
@@ -166,9 +198,9 @@ def _units_of(expression: Expression, known: dict[str, Register]) -> Iterator[st
                 yield from _units_of(term, known)
         case Negate(negate=term):
             yield from _units_of(term, known)
-        case Product(unit=unit):
+        case Product(unit=unit) | Scaled(unit=unit):
             yield unit
-        case Lookup():
+        case Lookup() | Hexadecimal():
             return
 
 
@@ -178,6 +210,9 @@ def _writes_of(profile: Profile) -> Iterator[tuple[str, tuple[Write, ...]]]:
     if profile.power_setpoint is not None:
         yield "power_setpoint.writes", profile.power_setpoint.writes
         yield "power_setpoint.release", profile.power_setpoint.release
+    yield "on_connect", profile.on_connect
+    if profile.phase_switch is not None:
+        yield "phase_switch.before", profile.phase_switch.before
 
 
 def _of_writes(profile: Profile, known: dict[str, Register]) -> Iterator[str]:
@@ -190,6 +225,8 @@ def _of_writes(profile: Profile, known: dict[str, Register]) -> Iterator[str]:
     for path, name in written:
         if not known[name].writable:
             yield f"{path}: {name} cannot be written"
+        if known[name].memory == "flash" and path.split(".")[0] in _CYCLIC and profile.behaviour.memory != "flash":
+            yield f"{path}: {name} is worn by every write, it cannot be written cyclically"
     if profile.setpoint is not None and not 0 < profile.setpoint.step_ma <= profile.setpoint.min_ma:
         yield "setpoint.step_ma: must be above 0 and not above min_ma"
     if profile.setpoint is not None and not 0 <= profile.setpoint.pause_ma < profile.setpoint.min_ma:

@@ -11,6 +11,17 @@ _STRICT = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """A test on a register's value; every bound given must hold. A missing value never meets a condition."""
+
+    __pydantic_config__ = _STRICT
+    register: str
+    at_least: float | None = None
+    below: float | None = None
+    one_of: tuple[int | str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Write:
     """One register of a setpoint: ``value * factor``, or a ``constant`` in the register's own unit.
 
@@ -28,9 +39,12 @@ class Write:
 class CurrentSetpoint:
     """How a charging current is commanded: 0 or ``min_ma`` .. ``max_ma`` in steps of ``step_ma`` (rounded towards 0).
 
+    ``writes``: with ``when: charge`` and ``when: rest`` where a pause is told in other registers than a current.
     ``pause``: "zero" = writing 0 pauses and keeps the session; ``pause_ma`` is written instead where 0 would end it: a
     value too small for any car, which reads back as 0. ``readback``: the register that says what was taken;
     ``echo`` = it repeats the written value, ``applied`` = it is the limit in force, which may be lower than asked.
+    ``readback_factor``: what the register shows for 1 A (621 W at 3 x 207 V). ``paused_when``: while all of these hold
+    the device gives nothing, whatever the read-back register shows.
     """
 
     __pydantic_config__ = _STRICT
@@ -42,6 +56,8 @@ class CurrentSetpoint:
     max_ma: int = 80_000
     pause: Literal["zero"] = "zero"
     pause_ma: int = 0
+    readback_factor: float = 1.0
+    paused_when: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +91,18 @@ class SecondPath:
 
 @dataclass(frozen=True, slots=True)
 class PhaseSwitch:
-    """The register that selects one- or three-phase charging."""
+    """The register that selects one- or three-phase charging.
+
+    ``before``: written first each time (who may switch, for instance). ``readback``: the register that says what is in
+    force, where it is another one; its meaning is that of the role ``phases``.
+    """
 
     __pydantic_config__ = _STRICT
     register: str
     one: int = 1
     three: int = 3
+    before: tuple[Write, ...] = ()
+    readback: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +111,8 @@ class Failsafe:
 
     ``timeout_kind`` "remaining": the register counts down what is left, it cannot be set over Modbus.
     ``timeout_range_s``: what the device accepts. A time-out of 0 means "off" on every make known so far: unsafe.
+    ``current_factor``: what the current registers hold for 1 A (621 W at 3 x 207 V). ``active_when``: the watchdog runs
+    only while these hold; otherwise nothing is proven.
     """
 
     __pydantic_config__ = _STRICT
@@ -98,17 +122,27 @@ class Failsafe:
     timeout_write: str | None = None
     timeout_kind: Literal["configured", "remaining"] = "configured"
     timeout_range_s: tuple[int, int] = (1, 3600)
+    current_factor: float = 1.0
+    active_when: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
-    """What the device's watchdog wants to see: any request, a write of the setpoint, or a life bit in a register."""
+    """What the device's watchdog wants to see: any request, a write of the setpoint, or a life bit in a register.
+
+    ``value``: what the life bit is; ``value_is`` "timeout": the register takes the time-out itself, in its own unit.
+    ``period_s``: it is wanted at least this often, however long the time-out. ``unless``: while these hold (last
+    reading) the device watches nothing and the life bit is not written.
+    """
 
     __pydantic_config__ = _STRICT
     kind: Literal["any_request", "write", "register", "none"]
     timeout_s: float = 60.0
     register: str | None = None
     value: int = 1
+    value_is: Literal["constant", "timeout"] = "constant"
+    period_s: float | None = None
+    unless: tuple[Condition, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +150,8 @@ class Behaviour:
     """What it does on its own.
 
     ``boot_current_a`` None: unknown, counts at nameplate. ``memory`` flash: every changed setpoint wears it, so
-    equal values are not rewritten faster than ``write_interval_s``.
+    equal values are not rewritten faster than ``write_interval_s``. ``unmetered``: it measures no current; the car
+    counts at what it was offered, or at what a meter of its own says.
     """
 
     __pydantic_config__ = _STRICT
@@ -126,3 +161,4 @@ class Behaviour:
     memory: Literal["volatile", "flash"] = "volatile"
     write_interval_s: float = 0.0
     direct_current: bool = False
+    unmetered: bool = False

@@ -35,7 +35,7 @@ SUNSPEC_NAN: Final[Mapping[str, int]] = {
 }  # fmt: skip
 """What SunSpec devices show for a point they do not implement (SunSpec Information Model Specification, data types)."""
 
-_SCALAR_LISTS: Final = frozenset({"raw", "one_of", "nan", "over"})
+_SCALAR_LISTS: Final = frozenset({"raw", "one_of", "nan", "over", "starts_with", "ignore"})
 """Keys under which a person may write one value instead of a list of one."""
 
 _adapter: Final[TypeAdapter[Profile]] = TypeAdapter(Profile)
@@ -228,7 +228,9 @@ def _shipped() -> Mapping[str, Profile]:
 
 @cache
 def _shipped_texts() -> Mapping[str, str]:
-    return {file.name: file.read_text("utf-8") for file in _files(resources.files("interfaces.drivers") / "profiles")}
+    folder = resources.files("interfaces.drivers") / "profiles"
+    kinds = (entry for entry in folder.iterdir() if entry.is_dir())
+    return {file.name: file.read_text("utf-8") for kind in kinds for file in _files(kind)}
 
 
 def _files(folder: Traversable) -> Iterator[Traversable]:

@@ -1,4 +1,4 @@
-"""Seeing to a device's own failsafe: read it, set it where that is possible and needed, read it again.
+"""Seeing to a device after connecting: is it the make we take it for, is it prepared, is its own failsafe set?
 
 Done after every connect, after a restart of the device, and once an hour. Registers are written only when they differ,
 for some devices keep them in flash.
@@ -6,18 +6,26 @@ for some devices keep them in flash.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Final
 
 from interfaces.drivers.device import Device
-from interfaces.drivers.failsafe import timeout_to_write_s
+from interfaces.drivers.failsafe import in_register_unit, timeout_to_write_s
+from interfaces.drivers.fingerprint import is_foreign, suspicions
 from interfaces.drivers.modbus import ModbusPort
 from interfaces.drivers.profile import Register
-from interfaces.drivers.registers import EncodeFailure, writable_words
+from interfaces.drivers.registers import EncodeFailure, exact, writable_words
 from interfaces.drivers.replies import ReadFailure, WriteFailure
 
 AGAIN_S: Final = 3600.0
 RETRY_S: Final = 1.0
+FOREIGN_RETRY_S: Final = 60.0
+"""A device that is not the make we take it for may be replaced or set right."""
+DOES_NOT_EXIST: Final = frozenset({1, 2})
+"""Exceptions "illegal function" and "illegal data address" (Modbus application protocol 1.1b3, section 7)."""
+WRITE_FUNCTIONS: Final[Mapping[str, tuple[int, ...]]] = {"coil": (5, 15), "holding": (6, 16)}
 
 
 async def provision(port: ModbusPort, device: Device) -> ReadFailure | WriteFailure | None:
@@ -26,24 +34,43 @@ async def provision(port: ModbusPort, device: Device) -> ReadFailure | WriteFail
     A device that answers with an exception does not have the register or does not let it be written: that is an
     outcome (unverified or unsafe), not a reason to try again at once.
     """
-    failsafe = device.profile.failsafe
-    names = (failsafe.current_read, failsafe.timeout_read)
+    profile, failsafe, wish = device.profile, device.profile.failsafe, device.spec.failsafe
+    active = tuple(test.register for test in failsafe.active_when)
+    names = (failsafe.current_read, failsafe.timeout_read, *active)
+    for group in ((check.register,) for check in profile.fingerprint):
+        failure = await read_now(port, device, group)
+        if failure is not None:
+            return failure
+    device.reading = replace(device.reading, suspect=suspicions(profile, device.values))
     failure = await read_now(port, device, names)
-    if failure is not None or device.spec.failsafe is None or not device.spec.managed:
+    if failure is not None or not device.spec.managed or is_foreign(profile, device.values):
+        return failure  # nothing is prepared in what may be another make's registers
+    wanted = [(write.register, write.register, exact(write.constant or 0.0)) for write in profile.on_connect]
+    if wish is not None:
+        current, timeout_s = exact(wish.current_a) * exact(failsafe.current_factor), timeout_to_write_s(profile, wish)
+        wanted += [(name, failsafe.current_read or "", current) for name in (failsafe.current_write,) if name]
+        for name in (failsafe.timeout_write,) if failsafe.timeout_write else ():
+            value = in_register_unit(profile.register(name), Fraction(timeout_s))
+            wanted.append((name, failsafe.timeout_read or "", value))
+    return await _write_what_differs(port, device, wanted, names)
+
+
+async def _write_what_differs(
+    port: ModbusPort, device: Device, wanted: Sequence[tuple[str, str, Fraction]], names: tuple[str | None, ...]
+) -> ReadFailure | WriteFailure | None:
+    """Write (register, where it is read, value) unless the device holds it; then read ``names`` again."""
+    readable = tuple(name for name, _, _ in wanted if device.profile.register(name).readable and name not in names)
+    failure: ReadFailure | WriteFailure | None = await read_now(port, device, readable)
+    if failure is not None:
         return failure
-    wish = device.spec.failsafe
-    wanted = (
-        (failsafe.current_write, failsafe.current_read, Fraction(str(wish.current_a))),
-        (failsafe.timeout_write, failsafe.timeout_read, Fraction(timeout_to_write_s(device.profile, wish))),
-    )
     wrote = False
     for name, read_name, value in wanted:
-        if name is None or _holds(device, read_name, value):
+        if _holds(device, read_name, value):
             continue
         wrote = True
-        written = await write_value(port, device, device.profile.register(name), value)
-        if isinstance(written, WriteFailure) and written.exception_code is None:
-            return written
+        failure = await write_value(port, device, device.profile.register(name), value)
+        if failure is not None and failure.exception_code is None:
+            return failure
     return await read_now(port, device, names) if wrote else None
 
 
@@ -54,6 +81,8 @@ async def read_now(port: ModbusPort, device: Device, names: tuple[str | None, ..
         if isinstance(reply, ReadFailure):
             if reply.exception_code is None:
                 return reply
+            if reply.exception_code in DOES_NOT_EXIST and len(block.registers) == 1:
+                device.values[block.registers[0].name] = None
             continue
         device.accept(block, reply.words, reply.at_s)
     return None
@@ -73,7 +102,10 @@ async def write_words(
     """Write prepared words with the function the device takes; None when it acknowledged."""
     station = device.spec.station_unit
     unit = station if register.on == "station" and station is not None else device.spec.unit
-    allowed = register.fc_write
+    known = device.profile.limits.functions
+    allowed: tuple[int, ...] = register.fc_write
+    if not allowed:
+        allowed = tuple(code for code in known if code in WRITE_FUNCTIONS.get(register.table, ()))
     function = next((code for code in (5, 6) if code in allowed), max(allowed)) if allowed else None
     if len(words) > 1:
         function = None

@@ -67,7 +67,8 @@ class PointReading:
     ``reply_s``: last valid reply of any kind. ``sample_s``, ``sample_no``, ``digest``: of the block that holds its
     currents (or its power): time, number of good readings, checksum of the raw words (a frozen meter repeats it).
     ``held``: readings that waited for a second one. ``reboots``: restarts of the device seen. ``problem``: why the last
-    request failed, empty after a good one.
+    request failed, empty after a good one. ``suspect``: what speaks against its being the make, map or word order the
+    profile describes, in sentences for the installer.
     """
 
     roles: Mapping[str, Sample] = field(default_factory=dict)
@@ -81,6 +82,7 @@ class PointReading:
     reboots: int = 0
     connected: bool = False
     problem: str = ""
+    suspect: tuple[str, ...] = ()
     setpoint: SetpointStatus = field(default_factory=SetpointStatus)
     failsafe: FailsafeStatus = field(default_factory=FailsafeStatus)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Final
@@ -26,6 +26,8 @@ _SIGNED: Final = frozenset({"int16", "int32", "int64", "sunssf"})
 _FLOATS: Final = {"float32": ">f", "float64": ">d"}
 _BITS_OF_WORD: Final = 16
 _ERASED: Final = 0xFFFF
+_LETTER_SHIFT: Final = {"low_byte": 0, "high_byte": 8}
+_BYTE: Final = 0xFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,8 @@ def decode(register: Register, words: Sequence[int], word_order: WordOrder, sf: 
         raise ValueError(f"{register.name} takes {register.words} words, got {len(words)}")
     if register.type in {"string", "raw"}:
         return _text(register, words)
+    if register.text in _LETTER_SHIFT:
+        return _letter(register, words[0])
     ordered = _msw_first(words, register.word_order or word_order)
     if register.type in _FLOATS:
         number = struct.unpack(_FLOATS[register.type], _bytes_of(ordered))[0]
@@ -92,6 +96,8 @@ def writable_words(
     """As ``encode``, for a write to a device: the register must be writable."""
     if not register.writable:
         return EncodeFailure(f"{register.name} is read-only")
+    if register.word_order_write is not None:
+        register = replace(register, word_order=register.word_order_write)
     return encode(register, value, word_order, sf)
 
 
@@ -167,11 +173,29 @@ def _text(register: Register, words: Sequence[int]) -> str | None:
         return ".".join(str(byte) for byte in data[:3])
     if all(word == _ERASED for word in words):
         return None
-    shown = data.split(b"\0", 1)[0].decode("ascii", "replace").strip()
+    if register.text == "swapped":
+        data = _swapped(data)
+    if register.text == "utf16" and data[0] == 0:
+        shown = data.decode("utf-16-be", "replace").split("\0", 1)[0].strip()
+    else:
+        shown = data.split(b"\0", 1)[0].decode("ascii", "replace").strip()
     return shown if shown.isprintable() and shown else None
 
 
+def _letter(register: Register, word: int) -> str | None:
+    """One ASCII letter in a word, by itself."""
+    shown = chr(word >> _LETTER_SHIFT[register.text] & _BYTE)
+    return shown if shown.isascii() and shown.isalnum() else None
+
+
+def _swapped(data: bytes) -> bytes:
+    """The bytes of each word the other way round."""
+    return b"".join(data[index : index + 2][::-1] for index in range(0, len(data), 2))
+
+
 def _encode_text(register: Register, text: str) -> tuple[int, ...] | EncodeFailure:
+    if register.text in _LETTER_SHIFT and len(text) == 1 and text.isascii():
+        return (ord(text) << _LETTER_SHIFT[register.text],)
     if register.type not in ("string", "raw"):
         return EncodeFailure(f"{register.name} takes a number, not {text!r}")
     try:
@@ -188,4 +212,8 @@ def _text_bytes(register: Register, text: str) -> bytes:
         return bytes.fromhex(text)
     if register.type == "raw" and register.text == "version":
         return bytes(int(part) for part in text.split("."))
+    if register.text == "utf16":
+        return text.encode("utf-16-be")
+    if register.text == "swapped":
+        return _swapped(text.encode("ascii").ljust(2 * register.words, b"\0"))
     return text.encode("ascii")

@@ -14,18 +14,20 @@ from typing import Final
 from interfaces.domain.units import MILLI
 from interfaces.drivers.profile import (
     ROLE_UNITS,
-    Condition,
     Expression,
     First,
+    Hexadecimal,
     Lookup,
     Negate,
     PilotName,
     Product,
+    Scaled,
     StateMap,
     StateRow,
     Status,
     Sum,
 )
+from interfaces.drivers.profile_control import Condition
 from interfaces.drivers.registers import Value
 
 Values = Mapping[str, Value | None]
@@ -41,12 +43,16 @@ UNIT_FACTORS: Final[Mapping[str, tuple[str, float]]] = {
 
 @dataclass(frozen=True, slots=True)
 class ChargerState:
-    """What a charger says of itself; ``raw`` and ``text`` are for people."""
+    """What a charger says of itself; ``raw``, ``text`` and ``iec61851`` are for people.
+
+    ``iec61851`` is the pilot state as the device tells it: "B" where it cannot tell B1 from B2.
+    """
 
     pilot: PilotName
     status: Status
     raw: int | str
     text: str = ""
+    iec61851: str = ""
 
 
 def registers_of(expression: Expression) -> tuple[str, ...]:
@@ -56,9 +62,9 @@ def registers_of(expression: Expression) -> tuple[str, ...]:
             return (expression,)
         case Sum(sum=terms) | First(first=terms) | Product(product=terms):
             return tuple(name for term in terms for name in registers_of(term))
-        case Negate(negate=term):
+        case Negate(negate=term) | Scaled(scale=term):
             return registers_of(term)
-        case Lookup(lookup=name):
+        case Lookup(lookup=name) | Hexadecimal(hex=name):
             return (name,)
 
 
@@ -75,25 +81,28 @@ def role_value(role: str, expression: Expression, values: Values, units: Mapping
 
 def charger_state(state: StateMap, values: Values) -> ChargerState | None:
     """The state a charger reports; None when its register is missing or its raw value is unknown."""
-    raw = _raw_state(state, values.get(state.register))
+    raw = raw_state(state, values.get(state.register))
+    if raw is None and state.otherwise is not None:
+        return charger_state(state.otherwise, values)
     row = None if raw is None else _row(state, raw, values)
     if raw is None or row is None:
         return None
     status = row.status
     for override in state.overrides:
-        if (not override.over or status in override.over) and all(_holds(test, values) for test in override.when):
+        if (not override.over or status in override.over) and all(holds(test, values) for test in override.when):
             status = override.status
-    return ChargerState(row.pilot, status, raw, row.text)
+    return ChargerState(row.pilot, status, raw, row.text, row.iec61851 or row.pilot)
 
 
 def _row(state: StateMap, raw: int | str, values: Values) -> StateRow | None:
     for row in state.map:
-        if raw in row.raw and all(_holds(test, values) for test in row.when):
+        if raw in row.raw and all(holds(test, values) for test in row.when):
             return row
     return None
 
 
-def _raw_state(state: StateMap, value: Value | None) -> int | str | None:
+def raw_state(state: StateMap, value: Value | None) -> int | str | None:
+    """The state register's value with the byte and the mask of the state map applied."""
     if value is None:
         return None
     if state.byte is not None:
@@ -103,7 +112,8 @@ def _raw_state(state: StateMap, value: Value | None) -> int | str | None:
     return int(value) & state.mask if state.mask is not None else int(value)
 
 
-def _holds(test: Condition, values: Values) -> bool:
+def holds(test: Condition, values: Values) -> bool:
+    """Whether a register's value meets a condition; a missing one never does."""
     value = values.get(test.register)
     if value is None:
         return False
@@ -123,18 +133,30 @@ def _evaluate(expression: Expression, values: Values, units: Mapping[str, str]) 
         case First(first=terms):
             found = (_evaluate(term, values, units) for term in terms)
             return next((value for value in found if value is not None), None)
-        case Negate(negate=term):
-            value = _evaluate(term, values, units)
-            return None if value is None or isinstance(value, str) else -value
-        case Lookup(lookup=name, table=table):
-            raw = values.get(name)
-            return table.get(raw) if isinstance(raw, int) else None
+        case Negate(negate=term) | Scaled(scale=term):
+            factor = -1 if isinstance(expression, Negate) else expression.by
+            return _times(_evaluate(term, values, units), factor)
+        case Hexadecimal() | Lookup():
+            return _translated(expression, values)
         case Sum(sum=terms):
             numbers = _numbers(terms, values, units)
             return None if numbers is None else sum(numbers)
         case Product(product=terms):
             numbers = _numbers(terms, values, units)
             return None if numbers is None else math.prod(numbers)
+
+
+def _times(value: Value | None, factor: float) -> float | None:
+    return None if value is None or isinstance(value, str) else value * factor
+
+
+def _translated(expression: Hexadecimal | Lookup, values: Values) -> Value | None:
+    raw = values.get(expression.hex if isinstance(expression, Hexadecimal) else expression.lookup)
+    if not isinstance(raw, int):
+        return None
+    if isinstance(expression, Lookup):
+        return expression.table.get(raw)
+    return f"{raw:0{expression.digits}X}" if raw else None
 
 
 def _numbers(terms: tuple[Expression, ...], values: Values, units: Mapping[str, str]) -> list[float] | None:

@@ -13,9 +13,9 @@ from typing import Final, Literal
 
 from interfaces.domain.units import MILLI
 from interfaces.drivers.profile import Profile, Register
-from interfaces.drivers.profile_control import CurrentSetpoint, PowerSetpoint, Write
+from interfaces.drivers.profile_control import Condition, CurrentSetpoint, PowerSetpoint, Write
 from interfaces.drivers.registers import EncodeFailure, Value, writable_words
-from interfaces.drivers.roles import registers_of, role_value
+from interfaces.drivers.roles import holds, registers_of, role_value
 
 PER_CENT: Final = 100
 
@@ -50,8 +50,9 @@ def setpoint_writes(
     device shall forget the setpoint, where it takes such a time.
     """
     if profile.setpoint is not None:
-        amount = Fraction(quantised_ma(profile.setpoint, wanted_milli) or profile.setpoint.pause_ma, MILLI)
-        return _all_words(profile, profile.setpoint.writes, amount, values)
+        told_ma = quantised_ma(profile.setpoint, wanted_milli)
+        writes = tuple(write for write in profile.setpoint.writes if write.when in (None, _direction(told_ma)))
+        return _all_words(profile, writes, Fraction(told_ma or profile.setpoint.pause_ma, MILLI), values)
     power = profile.power_setpoint
     if power is None:
         return CannotWrite("the profile has no setpoint")
@@ -80,17 +81,13 @@ def phase_writes(profile: Profile, phases: int) -> tuple[RegisterWrite, ...] | C
     if switch is None or phases not in (1, 3):
         return CannotWrite("the device cannot change its phases")
     value = switch.one if phases == 1 else switch.three
-    return _all_words(profile, (Write(switch.register, constant=float(value)),), Fraction(0), {})
+    return _all_words(profile, (*switch.before, Write(switch.register, constant=float(value))), Fraction(0), {})
 
 
 def readback_milli(profile: Profile, values: Mapping[str, Value | None]) -> int | None:
     """What the device says it was told (or has in force), in mA or mW, in the sign of what is wanted."""
     if profile.setpoint is not None:
-        read = values.get(profile.setpoint.readback)
-        if read is None or isinstance(read, str):
-            return None
-        read_ma = round(read * MILLI)
-        return read_ma if read_ma > profile.setpoint.pause_ma else min(read_ma, 0)
+        return _readback_ma(profile.setpoint, values)
     power = profile.power_setpoint
     if power is None:
         return None
@@ -104,12 +101,29 @@ def readback_milli(profile: Profile, values: Mapping[str, Value | None]) -> int 
     return None if base_w is None else round(sign * read * base_w * MILLI / PER_CENT)
 
 
+def _readback_ma(setpoint: CurrentSetpoint, values: Mapping[str, Value | None]) -> int | None:
+    if setpoint.paused_when and all(holds(test, values) for test in setpoint.paused_when):
+        return 0
+    read = values.get(setpoint.readback)
+    if read is None or isinstance(read, str):
+        return None
+    if read < 0:
+        return setpoint.max_ma  # makes that use -1 mean "no limit" by it
+    read_ma = round(read / setpoint.readback_factor * MILLI)
+    return read_ma if read_ma > setpoint.pause_ma else 0
+
+
 def _told_milli(profile: Profile, values: Mapping[str, Value | None]) -> int | None:
     """What several registers together say they were told, in mW."""
     expression = profile.roles["setpoint_w"]
     units = {name: profile.register(name).unit for name in registers_of(expression)}
     told_w = role_value("setpoint_w", expression, values, units)
     return None if told_w is None or isinstance(told_w, str) else round(told_w * MILLI)
+
+
+def readback_names(readback: str, pauses: tuple[Condition, ...]) -> tuple[str, ...]:
+    """The registers that together say what the device was told."""
+    return tuple(dict.fromkeys((readback, *(test.register for test in pauses))))
 
 
 def readback_tolerance_milli(profile: Profile, values: Mapping[str, Value | None]) -> int:

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Final
 
 from interfaces.domain.units import NEVER_S
 from interfaces.drivers.device import Device
+from interfaces.drivers.failsafe import in_register_unit, timeout_to_write_s
 from interfaces.drivers.outbox import Channel, Outbox
+from interfaces.drivers.profile import Register
+from interfaces.drivers.roles import holds
 from interfaces.drivers.setpoints import is_applied, quantised_ma, readback_tolerance_milli
 
 RENEWALS_PER_TIMEOUT: Final = 3
@@ -76,6 +80,29 @@ def renewal_s(device: Device) -> float:
     if keepalive.kind != "write" and behaviour.memory == "flash":
         return float("inf")
     return max(timeout_s(device) / RENEWALS_PER_TIMEOUT, behaviour.write_interval_s)
+
+
+def life_bit_period_s(device: Device) -> float:
+    """How often the device wants its life bit."""
+    wanted_s = device.profile.keepalive.period_s
+    third_s = timeout_s(device) / RENEWALS_PER_TIMEOUT
+    return third_s if wanted_s is None else min(third_s, wanted_s)
+
+
+def wants_life_bit(device: Device) -> bool:
+    """Whether there is a life bit to write now: some devices say that they watch nothing."""
+    keepalive = device.profile.keepalive
+    asleep = keepalive.unless and all(holds(test, device.values) for test in keepalive.unless)
+    return keepalive.kind == "register" and not asleep
+
+
+def life_bit_value(device: Device, register: Register) -> Fraction:
+    """What the life bit is, in the register's unit."""
+    keepalive, wish = device.profile.keepalive, device.spec.failsafe
+    if keepalive.value_is == "constant":
+        return Fraction(keepalive.value)
+    wanted_s = timeout_to_write_s(device.profile, wish) if wish else int(keepalive.timeout_s)
+    return in_register_unit(register, Fraction(wanted_s))
 
 
 def due_writes(device: Device, book: WriteBook, outbox: Outbox, now_s: float) -> list[DueWrite]:

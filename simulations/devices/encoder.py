@@ -14,12 +14,14 @@ from interfaces.drivers.profile import (
     ROLE_UNITS,
     Expression,
     First,
+    Hexadecimal,
     Lookup,
     Negate,
     PilotName,
     Product,
     Profile,
     Register,
+    Scaled,
     StateRow,
     Sum,
     WordOrder,
@@ -126,6 +128,8 @@ def _writers(device: Served, expression: Expression, unit: str, used: set[str]) 
                 found = [register_writer(device, register, unit)]
         case Negate(negate=term):
             found = [_scaled(put, -1.0) for put in _writers(device, term, unit, used)]
+        case Scaled(scale=term, by=by):
+            found = [_scaled(put, 1.0 / by) for put in _writers(device, term, unit, used)]
         case First(first=terms):
             # A device that has the better register fills it; what a sum would read is filled by name.
             found = [put for term in terms if not isinstance(term, Sum) for put in _writers(device, term, unit, used)]
@@ -134,8 +138,8 @@ def _writers(device: Served, expression: Expression, unit: str, used: set[str]) 
         case Lookup(lookup=name, table=table):
             used.add(name)
             found = [_looked_up(register_writer(device, device.profile.register(name)), table)]
-        case Product():
-            pass  # its factors are roles of their own
+        case Product() | Hexadecimal():
+            pass  # its factors are roles of their own; texts are not written here
     return found
 
 

@@ -15,6 +15,7 @@ from interfaces.drivers.profile import PilotName, Register, Table
 from interfaces.drivers.profile_control import CurrentSetpoint, PowerSetpoint, Write
 from interfaces.drivers.register_bank import OnWrite
 from interfaces.drivers.registers import Value, decode
+from interfaces.drivers.roles import UNIT_FACTORS, registers_of
 from simulations.devices.encoder import Put, register_writer, role_writers, state_writer
 from simulations.devices.moment import Moment
 from simulations.devices.registers import Served, put_role
@@ -124,6 +125,11 @@ class ChargerPoint:
         self._born_s = plant.now_s
         listen(device, self._on_write)
         self._setpoint = _main_write(device.profile.setpoint)
+        writes = device.profile.setpoint.writes if device.profile.setpoint else ()
+        self._rest = {w.register: w.constant for w in writes if w.when == "rest" and w.constant is not None}
+        self._run = {w.register: w.constant for w in writes if w.when != "rest" and w.constant is not None}
+        self._told: dict[str, float] = {}
+        self._amount_a = 0.0
         self._start()
 
     def _start(self) -> None:
@@ -155,6 +161,10 @@ class ChargerPoint:
         if write is not None:
             register = self.device.profile.register(write.register)
             register_writer(self.device, register)(float(self._plant.supplies.setpoint_a[self._column]) * write.factor)
+            self._amount_a = float(self._plant.supplies.setpoint_a[self._column])
+            for name, constant in self._run.items():
+                self._told[name] = constant
+                register_writer(self.device, self.device.profile.register(name))(constant)
 
     def refresh(self, moment: Moment) -> None:
         if self.frozen:
@@ -192,7 +202,8 @@ class ChargerPoint:
     def _offered(self, in_force_a: float, pilot_a: float) -> float:
         """A register that confirms the setpoint shows the limit in force, one for people the pilot's current."""
         setpoint, roles = self.device.profile.setpoint, self.device.profile.roles
-        confirms = setpoint is not None and roles.get("offered_a") == setpoint.readback
+        shown = registers_of(roles["offered_a"]) if "offered_a" in roles else ()
+        confirms = setpoint is not None and setpoint.readback in shown
         return in_force_a if confirms else pilot_a
 
     def _timeout_shown(self, moment: Moment) -> float:
@@ -225,8 +236,12 @@ class ChargerPoint:
     def _obey(self, name: str, value: float) -> None:
         plant, k, profile = self._plant, self._column, self.device.profile
         supplies, keepalive = plant.supplies, profile.keepalive
+        self._told[name] = value
         if self._setpoint is not None and name == self._setpoint.register:
-            self._take_setpoint(value / self._setpoint.factor)
+            self._amount_a = value / self._setpoint.factor
+            self._take_setpoint(0.0 if self._is_paused() else self._amount_a)
+        elif name in self._rest:
+            self._take_setpoint(0.0 if self._is_paused() else self._amount_a)
         elif profile.stop is not None and name == profile.stop.register:
             if value == profile.stop.stop:
                 supplies.stop[k] = True
@@ -237,11 +252,16 @@ class ChargerPoint:
             wanted[k] = {profile.phase_switch.one: 1, profile.phase_switch.three: 3}.get(int(value), 0)
             plant.switch_phases(wanted)
         elif name == profile.failsafe.current_write:
-            supplies.failsafe_a[k] = value
+            supplies.failsafe_a[k] = value / profile.failsafe.current_factor
         elif name == profile.failsafe.timeout_write:
-            supplies.timeout_s[k] = value if value > 0 else math.inf
+            _, to_s = UNIT_FACTORS.get(profile.register(name).unit, ("s", 1.0))
+            supplies.timeout_s[k] = value * to_s if value > 0 else math.inf
         if keepalive.kind == "register" and name == keepalive.register:
             supplies.contact_s[k] = plant.now_s
+
+    def _is_paused(self) -> bool:
+        """Makes that are paused in registers of their own: all of those say so."""
+        return bool(self._rest) and all(self._told.get(name) == value for name, value in self._rest.items())
 
     def _take_setpoint(self, current_a: float) -> None:
         plant, k = self._plant, self._column

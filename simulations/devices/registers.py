@@ -9,6 +9,7 @@ from typing import Final
 
 from interfaces.drivers.profile import ROLE_UNITS, Expression, First, Profile, Register
 from interfaces.drivers.profile_bank import at_point, banks_of
+from interfaces.drivers.profile_check import state_registers
 from interfaces.drivers.register_bank import RegisterBank
 from interfaces.drivers.registers import encode
 from interfaces.drivers.roles import UNIT_FACTORS
@@ -65,6 +66,7 @@ def _served(profile: Profile, who: Identity, points: int) -> list[Served]:
         one = Served(at_point(placed, number), point, shared, factors)
         for register in one.profile.registers:
             _fill(one, register, who)
+        _identify(one, who)
         found.append(one)
     for bank in banks.values():
         _bridge(bank, placed)
@@ -74,12 +76,31 @@ def _served(profile: Profile, who: Identity, points: int) -> list[Served]:
 def _fill(device: Served, register: Register, who: Identity) -> None:
     bank, order = device.bank_of(register), device.profile.word_order
     if register.type == "string":
-        bank.put_value(register, who.name[: 2 * register.words], order)
+        bank.put_value(register, _fitting(register, who.name), order)
     elif register.type == "raw":
         words = encode(register, _TEXTS[register.text], order)
         bank.put(register.table, register.address, words if isinstance(words, tuple) else (0,) * register.words)
     elif register.type == "sunssf":
         bank.put_value(register, float(device.factors.get(register.name, 0)), order)
+
+
+def _fitting(register: Register, text: str) -> str:
+    """As much of a text as the register holds."""
+    return text[: register.words * (1 if register.text == "utf16" else 2)]
+
+
+def _identify(device: Served, who: Identity) -> None:
+    """Show what the profile says to recognise the make by."""
+    states = set() if device.profile.state is None else set(state_registers(device.profile.state))
+    for check in device.profile.fingerprint:
+        register = device.profile.register(check.register)
+        bank, order = device.bank_of(register), device.profile.word_order
+        if check.register in states:
+            continue
+        if check.starts_with:
+            bank.put_value(register, _fitting(register, check.starts_with[0] + who.name), order)
+        elif check.one_of is not None or check.at_least is not None:
+            bank.put_value(register, check.one_of[0] if check.one_of is not None else check.at_least, order)
 
 
 def _bridge(bank: RegisterBank, profile: Profile) -> None:
@@ -123,7 +144,7 @@ def put_role(device: Served, role: str, value: float | str) -> None:
     bank, order = device.bank_of(register), device.profile.word_order
     if isinstance(value, str):
         if register.type == "string":
-            bank.put_value(register, value[: 2 * register.words], order)
+            bank.put_value(register, _fitting(register, value), order)
         return
     _, factor = UNIT_FACTORS.get(register.unit, (ROLE_UNITS[role], 1.0))
     bank.put_value(register, value / factor, order, device.factors.get(register.sf or ""))
