@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from enum import IntEnum
 from typing import Final
 
 import numpy as np
@@ -19,7 +20,22 @@ TAPER_FLOOR_A: Final[float] = 1.0
 LATE_IS_NEWS_S: Final[float] = 60.0
 """A conductor must have been unused this long before its use counts as learned; younger ones are plain ramp-up."""
 MOOD_S: Final[float] = 3.0
-"""Mean time between two changes of mind of an adversarial car."""
+"""Mean time between two changes of mind of a restless adversary."""
+SLY_S: Final[float] = 8.0
+"""A sly adversary looks obedient this long after its offer fell."""
+
+
+class Adversary(IntEnum):
+    """Ways to use the 10 s in which an old offer may still be obeyed to the utmost.
+
+    ``RESTLESS``: anything up to the highest offer of the last 10 s, ever changing. ``GREEDY``: always that highest
+    offer. ``SLY``: seems to obey until no measurement expects it any more, then takes the old offer as long as it may.
+    """
+
+    NONE = 0
+    RESTLESS = 1
+    GREEDY = 2
+    SLY = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +43,7 @@ class CarTraits:
     """How one car behaves. Times in s from plug-in, currents in A per conductor.
 
     ``late_conductors_s``: it starts on one conductor and uses all of them from then on. ``asleep``: (from, until) it
-    stays in B2 and draws nothing. ``adversarial``: draws anything up to the highest offer of the last 10 s.
+    stays in B2 and draws nothing.
     """
 
     react_s: float = 2.0
@@ -40,7 +56,7 @@ class CarTraits:
     never_resumes: bool = False
     asleep: tuple[float, float] | None = None
     late_conductors_s: float | None = None
-    adversarial: bool = False
+    adversary: Adversary = Adversary.NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +117,7 @@ class Cars:
         self._excess: Floats = np.full(n, usual.excess)
         self._ignores: Bools = np.zeros(n, dtype=np.bool_)
         self._never_resumes: Bools = np.zeros(n, dtype=np.bool_)
-        self._adversarial: Bools = np.zeros(n, dtype=np.bool_)
+        self._adversary: Ints = np.zeros(n, dtype=np.int64)
 
     def plug_in(self, column: int, car: Arrival, now_s: float) -> None:
         """A car arrives; its traits' times count from now."""
@@ -125,12 +141,13 @@ class Cars:
         self._excess[column] = traits.excess
         self._ignores[column] = traits.ignores_decrease
         self._never_resumes[column] = traits.never_resumes
-        self._adversarial[column] = traits.adversarial
+        self._adversary[column] = int(traits.adversary)
 
     def plug_out(self, column: int) -> None:
         """The car leaves."""
-        for flags in (self.plugged, self.ready, self.dead, self._ignores, self._never_resumes, self._adversarial):
+        for flags in (self.plugged, self.ready, self.dead, self._ignores, self._never_resumes):
             flags[column] = False
+        self._adversary[column] = int(Adversary.NONE)
         self.late[column] = False
         self.late_since_s[column] = -np.inf
         self._late_at_s[column] = self._drawing_since_s[column] = np.inf
@@ -169,8 +186,8 @@ class Cars:
         stuck = supplies.welded & supplies.closed & energised & self.plugged
         if stuck.any():
             amps = np.where(stuck, np.maximum(amps, before), amps)
-        if self._adversarial.any():
-            amps = self._adversary(dt_s, now_s, supplies, energised, amps)
+        if self._adversary.any():
+            amps = self._abuse(dt_s, now_s, supplies, energised, amps)
         cut = (before > 0.0) & (amps <= 0.0) & (supplies.pilot_a <= 0.0)
         self.dead |= cut & self._never_resumes
         # Whoever was cut by the contactor starts again from nothing, even one that ignored the pilot.
@@ -180,14 +197,18 @@ class Cars:
             amps > 0.0, np.minimum(self._drawing_since_s, now_s), np.where(before > 0.0, np.inf, self._drawing_since_s)
         )
 
-    def _adversary(self, dt_s: float, now_s: float, supplies: Supplies, energised: Bools, amps: Floats) -> Floats:
+    def _abuse(self, dt_s: float, now_s: float, supplies: Supplies, energised: Bools, amps: Floats) -> Floats:
+        """Adversaries' currents (N,) A; all others keep theirs. They need no ramp and wait for no pilot."""
         chance = self._rng.random((3, len(amps)))
         new_mood = np.where(chance[1] < 0.6, 1.0, chance[2])
         self._mood = np.where(chance[0] < dt_s / MOOD_S, new_mood, self._mood)
-        able = self._adversarial & self.plugged & energised & (self.remaining_wh > 0.0)
-        able &= ~supplies.stop & ~supplies.booting(now_s)
-        high = np.minimum(supplies.highest_offer_a(now_s), self._max_a)
-        return np.where(self._adversarial, np.where(able, high * self._mood, 0.0), amps)
+        able = self.plugged & energised & (self.remaining_wh > 0.0) & ~supplies.stop & ~supplies.booting(now_s)
+        high = supplies.highest_offer_a(now_s)
+        hides = supplies.highest_offer_a(now_s, SLY_S) > supplies.limit_a
+        high = np.where((self._adversary == Adversary.SLY) & hides, supplies.limit_a, high)
+        high = np.where(self._adversary == Adversary.RESTLESS, high * self._mood, high)
+        drawn = np.where(able, np.minimum(high, self._max_a), 0.0)
+        return np.where(self._adversary != Adversary.NONE, drawn, amps)
 
     def use_conductors(self, now_s: float, wired: Ints, phases_now: Ints) -> None:
         """Which conductors carry the current now; ``wired`` (N,) how many exist, ``phases_now`` (N,) 1 or 3."""
@@ -229,7 +250,7 @@ def drawn_traits(
     )
     dice, kind, nap_s = float(rng.random()), int(rng.integers(0, 30)), float(rng.uniform(300.0, 3600.0))
     if dice < adversarial_share:
-        return replace(common, adversarial=True)
+        return replace(common, adversary=Adversary(1 + kind % 3))
     dice -= adversarial_share
     if dice < disobedient_share:
         return replace(common, excess=1.1) if kind % 2 else replace(common, ignores_decrease=True)

@@ -129,9 +129,9 @@ class Supplies:
         may = ready & (lit | lingering) & ~self.stop & ~self.faulted & ~self.booting(now_s)
         self.closed = may | (self.welded & (self.closed | may))
 
-    def highest_offer_a(self, now_s: float) -> Floats:
-        """Per asset the highest limit in force during the last 10 s (N,) A."""
-        recent = self._ring_until_s > now_s - EXPOSURE_WINDOW_S + EPS_S
+    def highest_offer_a(self, now_s: float, window_s: float = EXPOSURE_WINDOW_S) -> Floats:
+        """Per asset the highest limit in force during the last ``window_s``, at most 10 s (N,) A."""
+        recent = self._ring_until_s > now_s - window_s + EPS_S
         return np.asarray(self._ring[recent].max(axis=0, initial=0.0))
 
     def pilot_state(self, plugged: Bools, ready: Bools) -> Ints:

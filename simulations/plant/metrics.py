@@ -13,6 +13,8 @@ from interfaces.domain.units import MILLI, SECONDS_PER_QUARTER, Bools, Floats
 WINDOW_OLD_S: Final[float] = 60.0
 WINDOW_NEW_S: Final[float] = 14.0
 """A background that stood as high between 60 s and 14 s ago is no news: the overload is of our own making."""
+PROMPT_S: Final[float] = 1.0
+"""The 14 s count from a meter's sample; devices polled slower than this are given the rest of their period too."""
 EPS_A: Final[float] = 1e-6
 
 
@@ -41,8 +43,9 @@ class Judge:
     def __init__(self, topology: Topology, step_s: float) -> None:
         self._limit_a: Floats = topology.rated_ma / MILLI + EPS_A
         self._old = max(1, round(WINDOW_OLD_S / step_s))
-        new = max(1, round(WINDOW_NEW_S / step_s))
-        self._span = self._old - new + 1
+        new = np.maximum(1, np.round((WINDOW_NEW_S + _late_s(topology)) / step_s)).astype(np.int64)
+        spans = np.maximum(self._old + 1 - new, 1)
+        self._spans = [(int(n), spans == n) for n in np.unique(spans)]
         # Slot k and slot k + size hold the same sample, so that any window is one slice.
         self._size = self._old + 1
         self._ring: Floats = np.zeros((2, 2 * self._size, topology.c, 3))
@@ -66,9 +69,7 @@ class Judge:
             return
         self._since = np.where(self.over, self._since + dt_s, 0.0)
         self._longest_s = max(self._longest_s, float(self._since.max()))
-        first = self._count - 1 - self._old + self._size
-        start = first % self._size
-        highest = self._ring[:, start : start + self._span].max(axis=1)
+        highest = self._highest()
         plain = self.over & (background_a <= highest[0] + EPS_A)
         self._since_outside = np.where(self.over & ~plain, self._since_outside + dt_s, 0.0)
         self._longest_outside_s = max(self._longest_outside_s, float(self._since_outside.max()))
@@ -87,6 +88,14 @@ class Judge:
         for k, value in enumerate((background_a, explained_a)):
             self._ring[k, slot] = self._ring[k, slot + self._size] = value
         self._count += 1
+
+    def _highest(self) -> Floats:
+        """(2, C, 3) A: backgrounds' maxima over each circuit's window."""
+        start = (self._count - 1 - self._old + self._size) % self._size
+        highest = np.zeros((2, *self.over.shape))
+        for span, circuits in self._spans:
+            highest[:, circuits] = self._ring[:, start : start + span, circuits].max(axis=1)
+        return highest
 
     def add_import(self, dt_s: float, epoch_s: float, import_w: float) -> None:
         """Import at the grid connection point during a step, for the quarter-hour peak."""
@@ -108,3 +117,10 @@ class Judge:
             longest_outside_s=self._longest_outside_s,
             peak_15min_w=self._peak_w,
         )
+
+
+def _late_s(topology: Topology) -> Floats:
+    """(C,) s by which news of a step may come later than from a meter, and reach a charger later than, polled at 1 s."""
+    meter_s = np.where(topology.metered, np.maximum(topology.meter_period_s - PROMPT_S, 0.0), 0.0)
+    asset_s = np.maximum(topology.settle_poll_s - PROMPT_S, 0.0)
+    return np.asarray(meter_s + (topology.ancestry_f * asset_s).max(axis=1, initial=0.0))

@@ -8,6 +8,7 @@ import pytest
 from interfaces.domain.targets import Target, Targets
 from interfaces.domain.topology import Circuit
 from simulations.plant.building import Motor
+from simulations.plant.ev import Adversary
 from simulations.plant.view import Orders
 from tests.closed_loop.loop import (
     EPOCH_S,
@@ -94,7 +95,7 @@ def test_row_42_the_number_of_phases_never_changes_under_current(seed: int, figu
             float(rng.uniform(0.0, 600.0)),
             phases=int(rng.choice([1, 3])),
             ignores_decrease=bool(rng.random() < 0.2),
-            adversarial=bool(rng.random() < 0.3),
+            adversary=Adversary(int(rng.random() < 0.3)),
             stop_s=float(rng.uniform(0.5, 3.0)),
             react_s=float(rng.uniform(0.5, 5.0)),
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -41,6 +43,21 @@ def test_a_background_step_excuses_fourteen_seconds_and_no_more() -> None:
     result = judge.result()
     assert result.overload_s == 20.0
     assert result.self_made_overload_s == 6.0
+
+
+@pytest.mark.parametrize(("meter_s", "settle_s", "own_s"), [(1.0, 1.0, 16.0), (10.0, 1.0, 7.0), (3.0, 3.0, 12.0)])
+def test_fourteen_seconds_count_from_the_sample_of_a_slow_meter_to_slow_chargers(meter_s, settle_s, own_s) -> None:
+    plain = garage()
+    slow = replace(
+        plain,
+        meter_period_s=np.full(plain.c, meter_s),
+        settle_poll_s=np.full(plain.n, settle_s),
+        metered=np.full(plain.c, True),
+    )
+    judge = Judge(slow, 1.0)
+    feed(judge, 100, 50.0, 20.0)
+    feed(judge, 30, 70.0, 40.0)
+    assert judge.result().self_made_overload_s == own_s
 
 
 def test_a_background_that_comes_back_within_the_minute_is_no_news() -> None:

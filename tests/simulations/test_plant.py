@@ -16,7 +16,7 @@ from interfaces.domain.topology import Topology
 from interfaces.domain.units import MILLI, MISSING, SECONDS_PER_HOUR, Floats
 from simulations.plant.battery import BatterySpec
 from simulations.plant.building import BuildingLoad, Motor
-from simulations.plant.ev import Arrival, CarTraits, drawn_traits
+from simulations.plant.ev import Adversary, Arrival, CarTraits, drawn_traits
 from simulations.plant.pv import Sky
 from simulations.plant.sessions import Traffic, drawn_arrivals
 from simulations.plant.site import Environment, Plant
@@ -134,7 +134,7 @@ def test_the_second_path_opens_the_contactor_at_once() -> None:
 
 
 def test_an_adversary_uses_the_old_offer_for_ten_seconds_and_not_longer() -> None:
-    plant = Plant(garage(1), [car(traits=CarTraits(adversarial=True))], seed=4)
+    plant = Plant(garage(1), [car(traits=CarTraits(adversary=Adversary.RESTLESS))], seed=4)
     run(plant, 60, 16.0)
     drawn = []
     for _ in range(12):
@@ -147,7 +147,7 @@ def test_an_adversary_uses_the_old_offer_for_ten_seconds_and_not_longer() -> Non
 @pytest.mark.parametrize(("wait_s", "friendly"), [(6, False), (8, False), (10, True), (12, True)])
 def test_swapping_offers_between_adversaries_needs_the_whole_ten_seconds(wait_s: int, friendly: bool) -> None:
     topology = garage(6, rated_a=48.0)
-    traits = CarTraits(adversarial=True)
+    traits = CarTraits(adversary=Adversary.RESTLESS)
     plant = Plant(topology, [car(f"e{k}", traits=traits, energy_wh=1e7) for k in range(6)], seed=5)
     run(plant, 60, np.array([16.0] * 3 + [0.0] * 3))
     first = True
@@ -381,7 +381,7 @@ def test_voltage_sags_under_load() -> None:
 def test_the_weather_and_the_building_do_not_depend_on_the_controller() -> None:
     topology = depot(10, 4)
     loads = (BuildingLoad("gcp", (9.0,) * 3, motors=(Motor((9.0,) * 3, 60.0, 30.0),)),)
-    arrivals = [car(f"e{k}", traits=CarTraits(adversarial=bool(k % 2))) for k in range(10)]
+    arrivals = [car(f"e{k}", traits=CarTraits(adversary=Adversary(k % 2))) for k in range(10)]
     plants = [Plant(topology, arrivals, seed=3, environment=Environment(loads, start_day_s=4e4)) for _ in range(3)]
     for k, plant in enumerate(plants):
         run(plant, 300, np.array([(0.0, 10.0, 10.0)[k]] * 10 + [-80.0, 0.0]))
