@@ -15,6 +15,7 @@ from interfaces.domain.reasons import Reason, sentence
 from interfaces.domain.telemetry import ScanRecord
 from interfaces.domain.topology import PHASES, ROWS_PER_CIRCUIT, Topology
 from interfaces.domain.units import MILLI, MISSING, a_from_ma, w_from_mw
+from interfaces.drivers.replies import Fault
 
 SILENT_S: Final = 5.0
 """No scan for this long: the field process hangs or is gone."""
@@ -47,6 +48,7 @@ def problems(known: Known, now_s: float) -> dict[str, str]:
     for k, text in enumerate(known.hello.refused):
         found[f"refused.{k}"] = text
     found |= _of_status(known.status)
+    found |= _of_interface(known)
     if known.site_verdict is not None and not known.site_verdict.accepted:
         found["site"] = f"the changed site file is refused, the old one runs: {known.site_verdict.reason}"
     if known.journal_problem:
@@ -71,6 +73,18 @@ def _of_status(status: Status | None) -> dict[str, str]:
     if status.clock == "coarse":
         found["clock"] = "no time server has set the wall clock lately: tariff and plan steps may be off by minutes"
     return found
+
+
+def _of_interface(known: Known) -> dict[str, str]:
+    """One sentence for the whole site: every connection by network fails for the same reason."""
+    points = () if known.status is None else known.status.points
+    network = None if known.setup is None else known.setup.site.network
+    if network is None or all(point.problem != Fault.NO_INTERFACE for point in points):
+        return {}
+    return {
+        "interface": f"the network interface '{network.device_interface}' (network.device_interface of the site file) "
+        f"is missing or has no IPv4 address: no device behind it can be reached"
+    }
 
 
 def told(alarm: Alarm, topology: Topology) -> str:

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -100,11 +101,17 @@ def end_with_supervisor(environment: Mapping[str, str]) -> None:
 
 
 def wires_here(site: Site, addresses: Mapping[str, str]) -> tuple[Wire, ...]:
-    """The connections of a site, with addresses moved as the service file says.
+    """The connections of a site, bound to its device interface, or with addresses moved as the service file says.
 
-    Keys are ``host:port`` or a serial device; a serial line moves to a transparent gateway.
+    Keys are ``host:port`` or a serial device; a serial line moves to a transparent gateway. What is moved is on a test
+    bench, where the interfaces of the site are not: it is bound to none.
     """
-    return tuple(Wire(_moved(wire.link, addresses), wire.points) for wire in wires_of(site))
+    interface = None if site.network is None else site.network.device_interface
+    return tuple(Wire(_moved(_bound(wire.link, interface), addresses), wire.points) for wire in wires_of(site))
+
+
+def _bound(link: Link, interface: str | None) -> Link:
+    return link if isinstance(link, SerialLink) else replace(link, interface=interface)
 
 
 def _moved(link: Link, addresses: Mapping[str, str]) -> Link:

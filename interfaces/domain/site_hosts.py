@@ -42,6 +42,10 @@ def _judge(draft: Draft, path: Path, host: str) -> None:
     wrong = why_no_host(host)
     if wrong:
         draft.say(path, f"'{host}' {wrong}: correct it")
+    elif ":" in host and draft.site.network is not None:
+        draft.say(
+            path, f"'{host}' is an IPv6 address, but the devices behind 'network.device_interface' need IPv4 ones"
+        )
 
 
 def why_no_host(host: str) -> str:

@@ -48,11 +48,12 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class TcpLink:
-    """Modbus TCP."""
+    """Modbus TCP. ``interface``: the network interface its connections leave by (None: as the routing table says)."""
 
     host: str
     port: int = 502
     reply_timeout_s: float = TCP_TIMEOUT_S
+    interface: str | None = None
 
     def timeout_s(self, words: int) -> float:  # noqa: ARG002  all links answer the same question
         return self.reply_timeout_s
@@ -60,11 +61,12 @@ class TcpLink:
 
 @dataclass(frozen=True, slots=True)
 class RtuOverTcpLink:
-    """Modbus RTU frames in TCP, through a transparent gateway."""
+    """Modbus RTU frames in TCP, through a transparent gateway. ``interface`` as for ``TcpLink``."""
 
     host: str
     port: int
     line: Line
+    interface: str | None = None
 
     def timeout_s(self, words: int) -> float:
         return self.line.timeout_s(words)

@@ -21,6 +21,7 @@ from pymodbus.framer import FramerType
 
 from interfaces.drivers.clock import Clock
 from interfaces.drivers.framers import Judged, StrictRtu, StrictSocket
+from interfaces.drivers.interface import ipv4_of
 from interfaces.drivers.links import Line, Link, RtuOverTcpLink, SerialLink, TcpLink
 from interfaces.drivers.profile import Table
 from interfaces.drivers.replies import (
@@ -124,7 +125,11 @@ class ModbusPort:
         if self._clock() < self.retry_at_s:
             return Fault.DISCONNECTED
         self._discard()
-        client = self._new_client()
+        source = self._source()
+        if isinstance(source, Fault):
+            self._back_off()
+            return source
+        client = self._new_client(source)
         if not await _quietly(client.connect()):
             self._back_off()
             return Fault.REFUSED
@@ -210,7 +215,14 @@ class ModbusPort:
             if self._framer.late_replies != seen:
                 drain_s = max(drain_s, waited_s + QUIET_S)
 
-    def _new_client(self) -> Client:
+    def _source(self) -> tuple[str, int] | Fault | None:
+        """The local address to connect from; asked for each time, since an interface may come up late or move."""
+        if isinstance(self.link, SerialLink) or self.link.interface is None:
+            return None
+        address = ipv4_of(self.link.interface)
+        return Fault.NO_INTERFACE if address is None else (address, 0)
+
+    def _new_client(self, source: tuple[str, int] | None) -> Client:
         link = self.link
         client: Client
         if isinstance(link, SerialLink):
@@ -218,8 +230,9 @@ class ModbusPort:
         else:
             framer = FramerType.RTU if isinstance(link, RtuOverTcpLink) else FramerType.SOCKET
             client = AsyncModbusTcpClient(
-                link.host, port=link.port, framer=framer, timeout=CONNECT_TIMEOUT_S, retries=0, reconnect_delay=0
-            )
+                link.host, port=link.port, framer=framer, timeout=CONNECT_TIMEOUT_S, retries=0, reconnect_delay=0,
+                source_address=source,
+            )  # fmt: skip
         late = self._framer.late_replies
         self._framer = StrictSocket(self._clock) if isinstance(link, TcpLink) else StrictRtu(self._clock)
         self._framer.late_replies = late

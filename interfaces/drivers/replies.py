@@ -26,6 +26,7 @@ class Fault(StrEnum):
     """Why an exchange gave nothing. The text is what logs, counters and qualities carry."""
 
     REFUSED = "connection refused"
+    NO_INTERFACE = "network interface missing or without an IPv4 address"
     DISCONNECTED = "connection lost"
     TIMEOUT = "no reply in time"
     EXCEPTION = "device answered with an exception"

@@ -20,6 +20,7 @@ from controller.service.http import WORKERS, HttpServer
 from controller.service.messages import Entry, Hello, PointStatus, Status, Verdict
 from controller.service.metrics import SiteCollector
 from controller.service.pacing import Histogram
+from interfaces.drivers.replies import Fault
 from tests.controller.service.kit import METER, PLACE_1, Bench, garage_setup
 
 HELLO = Hello(77, "s", "0.1.0", 1e9, 0, "", ())
@@ -73,6 +74,11 @@ def test_a_well_site_has_no_problems():
         (
             {"status": replace(STATUS, retain_problem="retain memory cannot be written: full")},
             "cannot be written",
+            True,
+        ),
+        (
+            {"status": replace(STATUS, points=(replace(POINT, problem=str(Fault.NO_INTERFACE)), POINT))},
+            "the network interface 'eth1' (network.device_interface of the site file) is missing or has no IPv4",
             True,
         ),
         ({"status": replace(STATUS, clock="coarse")}, "no time server has set the wall clock", True),

@@ -47,6 +47,16 @@ def test_a_wrong_host_is_refused_with_path_and_line(host):
     assert problems[0].message == f"'{host}' is no IP address: correct it"
 
 
+def test_an_ipv6_host_is_refused_where_connections_are_bound_to_an_interface():
+    text = garage((MORE, "\n" + EXTRA_CHARGER.replace("192.168.1.22", "'fd00::22'") + MORE))
+    assert [p.message for p in load(text).problems] == [
+        "'fd00::22' is an IPv6 address, but the devices behind 'network.device_interface' need IPv4 ones"
+    ]
+    lines = text.splitlines(keepends=True)
+    free = "".join(line for line in lines if not line.startswith("network:") and "_interface:" not in line)
+    assert load(free).problems == ()
+
+
 MAKES = {
     "cg_em500": replace(FACTS["cg_em500"], make="Carlo Gavazzi"),
     "tcp_meter": replace(FACTS["tcp_meter"], make="Carlo Gavazzi"),
