@@ -142,7 +142,8 @@ def _whole_steps(
     step = topology.step_ma
     floored = np.where(admitted, np.maximum(amps // step * step, demand.floor_ma), 0)
     floored = np.minimum(floored, amps)
-    left = (budget - row_sums(topology, cost * floored[:, None])).ravel().tolist()
+    rest = budget - row_sums(topology, cost * floored[:, None])
+    left = np.where(budget < NO_LIMIT, rest, NO_LIMIT).ravel().tolist()
     gap = demand.ceiling_ma - floored
     out, steps, costs, ceiling = floored.tolist(), step.tolist(), cost.tolist(), demand.ceiling_ma.tolist()
     hungry = [i for i in demand.order if admitted[i] and gap[i] >= steps[i]]

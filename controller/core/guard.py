@@ -20,6 +20,8 @@ from interfaces.domain.image import FailsafeProof, Image, Pilot
 from interfaces.domain.topology import ROWS_PER_CIRCUIT, Topology
 from interfaces.domain.units import MISSING, Ints
 
+PILOT_HOLD_S: Final[float] = 5.0
+"""An empty place may still signal an old offer this long (IEC 61851-1 table A.6); the next car never sees it."""
 METER_CLASS_MA: Final[int] = 1000
 """A conductor reading this far above everything believed is current the guard counts."""
 
@@ -46,10 +48,10 @@ def guard(
     slot_s = max(1.0, float(topology.release_s.max(initial=0.0)) / (GUARD_SLOTS - 1))
     history = _history(memory, setpoint_ma, int(now_s // slot_s))
     starts_s = (int(now_s // slot_s) - np.arange(GUARD_SLOTS)) * slot_s
-    alive = starts_s[:, None] + topology.release_s[None, :] > now_s
-    believed = np.maximum(setpoint_ma, np.where(alive, history, 0).max(axis=0))
-    empty = topology.is_evse & (image.pilot == int(Pilot.A)) & (image.offered_ma == 0)
-    believed = np.where(empty & (setpoint_ma == 0), topology.idle_ma, believed)
+    empty = topology.is_evse & (image.pilot == int(Pilot.A)) & (image.offered_ma == 0) & (setpoint_ma == 0)
+    hold_s = np.where(empty, np.minimum(PILOT_HOLD_S, topology.release_s), topology.release_s)
+    history = np.where(starts_s[:, None] + hold_s > now_s, history, 0)
+    believed = np.maximum(np.maximum(setpoint_ma, history.max(axis=0)), np.where(empty, topology.idle_ma, 0))
     told, before, readings = setpoint_ma.tolist(), memory.told_ma.tolist(), image.asset_ma.tolist()
     most = np.maximum(believed, 0).tolist()
     draws = [

@@ -41,7 +41,7 @@ def advance_ledger(
     release = np.where(
         np.isposinf(release) & confirmed, image.readback_s[:, None] + topology.release_s[:, None], release
     )
-    empty = (image.pilot == int(Pilot.A)) & ~plugged & topology.is_evse
+    empty = topology.is_evse & (image.pilot == int(Pilot.A)) & ~plugged & (image.offered_ma == 0) & (offer == 0)
     dark = release - topology.release_s[:, None] + PILOT_HOLD_S <= now_s
     gone = (release <= now_s) | (empty[:, None] & dark)
     pending = np.where(gone, 0, pending)

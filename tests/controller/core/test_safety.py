@@ -269,3 +269,21 @@ def test_same_inputs_same_outputs_bit_for_bit():
     second = scan(table.image, table.state, table.params, table.now_s + 1, 5.0)
     assert first[0].setpoint_ma.tobytes() == second[0].setpoint_ma.tobytes()
     assert repr(first) == repr(second)
+
+
+@pytest.mark.parametrize("tiers", [(2, 1, 1), (1, 1, 2), (1, 1, 1)])
+@pytest.mark.parametrize("leaves_s", [183, 187, 188, 191, 194])
+def test_a_car_that_leaves_while_its_old_offer_runs_out_makes_the_guard_refuse_nobody(leaves_s, tiers):
+    """Ledger and guard free an empty place under one condition; else the guard would stop the whole connection."""
+    places = [evse(name, tier=tier) for name, tier in zip("abc", tiers, strict=True)]
+    topology = site([gcp(26.0, background_max_a=(0.0, 0.0, 0.0))], places)
+    table = Table(topology, scan_s=1.0)
+    table.plug("a", "c").after(seconds=180)
+    table.plug("b").after(seconds=leaves_s - 180)
+    table.unplug("a")
+    for back_s in range(60):
+        if back_s == 7:
+            table.plug("a")
+        table.after(seconds=1)
+        assert table.commands.guard_ok, back_s
+    assert sum(table.commands.setpoint_ma.tolist()) >= 24_000
