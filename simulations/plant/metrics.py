@@ -120,7 +120,7 @@ class Judge:
 
 
 def _late_s(topology: Topology) -> Floats:
-    """(C,) s by which news of a step may come later than from a meter, and reach a charger later than, polled at 1 s."""
+    """(C,) s that a step becomes known, and obeyed, later than with a meter and chargers polled every second."""
     meter_s = np.where(topology.metered, np.maximum(topology.meter_period_s - PROMPT_S, 0.0), 0.0)
     asset_s = np.maximum(topology.settle_poll_s - PROMPT_S, 0.0)
     return np.asarray(meter_s + (topology.ancestry_f * asset_s).max(axis=1, initial=0.0))

@@ -111,8 +111,8 @@ def swapping(adversary: Adversary, *, poll_s: float = 1.0, release_s: float = 10
     readings = Readings(meter_period_s=poll_s, asset_period_s=poll_s, settle_period_s=1.0)
     stays = [(f"e{k}", 5.0 + k, 1800.0) for k in range(3)]
     for k in (3, 4):
-        for start_s in np.arange(120.0 + (k - 3) * VISITS_EVERY_S / 2, 1700.0, VISITS_EVERY_S).tolist():
-            stays.append((f"e{k}", start_s, start_s + 60.0))
+        starts_s = np.arange(120.0 + (k - 3) * VISITS_EVERY_S / 2, 1700.0, VISITS_EVERY_S).tolist()
+        stays += [(f"e{k}", start_s, start_s + 60.0) for start_s in starts_s]
     traits = CarTraits(adversary=adversary)
     visits = [Visit(Arrival(e, t, end_s, 1e6, max_a=32.0, tag=f"{e}/{t}", traits=traits)) for e, t, end_s in stays]
     return world(
