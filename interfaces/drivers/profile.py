@@ -306,12 +306,18 @@ class StateMap:
 
 @dataclass(frozen=True, slots=True)
 class SunSpecModel:
-    """One model of the chain: the ids that share this layout (first match wins), words after the length word."""
+    """One model of the chain: the ids that share this layout (first match wins), words after the length word.
+
+    ``points`` "all": every point of the model becomes a register, called as in the model (``name.point`` where another
+    register of the profile has that name), with so many ``repeats`` of its groups.
+    """
 
     __pydantic_config__ = _STRICT
     ids: tuple[int, ...]
     length: int
     required: bool = False
+    points: Literal["listed", "all"] = "listed"
+    repeats: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,19 +21,13 @@ from pydantic import TypeAdapter, ValidationError
 from interfaces.drivers.profile import Profile
 from interfaces.drivers.profile_channels import with_channels
 from interfaces.drivers.profile_check import problems_of
+from interfaces.drivers.sunspec_models import NOT_IMPLEMENTED, with_model_points
 
 MAX_BYTES: Final = 1_000_000
 """A larger file is refused before it is parsed."""
 MAX_VALUES: Final = 100_000
 """... and so is one that multiplies itself through YAML aliases."""
 MAX_EXTENDS: Final = 4
-
-SUNSPEC_NAN: Final[Mapping[str, int]] = {
-    "int16": -0x8000, "uint16": 0xFFFF, "acc16": 0, "enum16": 0xFFFF, "bitfield16": 0xFFFF, "sunssf": -0x8000,
-    "int32": -0x8000_0000, "uint32": 0xFFFF_FFFF, "acc32": 0, "enum32": 0xFFFF_FFFF, "bitfield32": 0xFFFF_FFFF,
-    "int64": -0x8000_0000_0000_0000, "uint64": 0xFFFF_FFFF_FFFF_FFFF, "acc64": 0,
-}  # fmt: skip
-"""What SunSpec devices show for a point they do not implement (SunSpec Information Model Specification, data types)."""
 
 _SCALAR_LISTS: Final = frozenset({"raw", "one_of", "nan", "over", "starts_with", "ignore"})
 """Keys under which a person may write one value instead of a list of one."""
@@ -95,7 +89,7 @@ def parse_profile(text: str, where: str) -> Profile | ProfileProblems:
         profile = _adapter.validate_json(json.dumps(_normal(document)), strict=True)
     except (ValidationError, TypeError) as error:
         return ProfileProblems(where, _report(error))
-    profile = with_channels(profile)
+    profile = with_model_points(with_channels(profile))
     problems = problems_of(profile)
     return ProfileProblems(where, problems) if problems else profile
 
@@ -186,8 +180,8 @@ def _merge(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
 def _normal(node: Any, key: str = "") -> Any:
     """Single values under list keys become lists; SunSpec registers get the "not implemented" value of their type."""
     if isinstance(node, dict):
-        if "model" in node and "offset" in node and "nan" not in node and node.get("type") in SUNSPEC_NAN:
-            node = {**node, "nan": [SUNSPEC_NAN[node["type"]]]}
+        if "model" in node and "offset" in node and "nan" not in node and node.get("type") in NOT_IMPLEMENTED:
+            node = {**node, "nan": [NOT_IMPLEMENTED[node["type"]]]}
         return {name: _normal(value, name) for name, value in node.items()}
     if isinstance(node, list):
         return [_normal(item) for item in node]

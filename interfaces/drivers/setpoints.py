@@ -132,7 +132,11 @@ def readback_tolerance_milli(profile: Profile, values: Mapping[str, Value | None
         return max(profile.setpoint.step_ma - 1, 1)
     power = profile.power_setpoint
     base_w = None if power is None else _base_w(power, values)
-    return MILLI if base_w is None else max(MILLI, round(base_w * MILLI / PER_CENT))
+    if power is None or base_w is None:
+        return MILLI
+    shares = sum(write.constant is None and write.when in (None, "charge") for write in power.writes)
+    # Each share of a power is rounded by itself; one percentage has no shares.
+    return max(MILLI, round(base_w * MILLI / PER_CENT) * (shares if power.percent_of is None else 1))
 
 
 def is_applied(profile: Profile, written_milli: int, read_milli: int, tolerance_milli: int) -> bool:

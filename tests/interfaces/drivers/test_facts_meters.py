@@ -44,7 +44,7 @@ def facts_of(file: Path) -> dict[str, Any]:
 
 def rows(facts: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Every point of a fact file, each with the name it is shown under."""
-    yield from facts["registers"] if "registers" in facts else ()
+    yield from facts.get("registers", ())
     for service in facts.get("services", {}).values():
         yield from ({"name": point["path"], **point} for point in service)
 
