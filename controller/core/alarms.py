@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from controller.core.guard import Verdict
-from controller.core.obedience import disobeying, not_applied, welded
+from controller.core.obedience import disobeying, not_applied, refusing, welded
 from controller.core.params import LATE_SCANS_STOP_RAISES, Params
 from controller.core.plausibility import reversed_meters, turned_assets
 from controller.core.state import ControllerState
@@ -31,7 +31,7 @@ def alarms_of(
     lost = ~np.isposinf(state.ledger.lost_s) & ~image.declared_off
     background = state.background
     measured = image.meter_ma
-    over = ((measured != MISSING) & (measured > topology.rated_ma)).any(axis=1) & topology.metered
+    over = (measured != MISSING) & (measured > topology.rated_ma) & topology.metered[:, None]
     turned_round = reversed_meters(state.plausibility)
     silent = background.lost & ~background.frozen & ~turned_round & state.complete
     found = [
@@ -45,11 +45,12 @@ def alarms_of(
         *_assets(Reason.ALARM_REBOOTED, now_s - state.obedience.reboot_s < REBOOT_SHOWN_S),
         *_assets(Reason.ALARM_NOT_RESUMING, _not_resuming(image, state, now_s)),
         *_assets(Reason.ALARM_VOLTAGE, _odd_voltage(image, params)),
+        *_assets(Reason.ALARM_BATTERY_REFUSES, refusing(state.obedience, now_s)),
         *_circuits(Reason.ALARM_METER_SIGN, turned_round),
         *_circuits(Reason.ALARM_METER_FROZEN, background.frozen),
         *_circuits(Reason.ALARM_METER_LOST, silent),
         *_circuits(Reason.ALARM_PROTECTION, state.protection.level > 0),
-        *_circuits(Reason.ALARM_OVERLOAD, over),
+        *(Alarm(int(Reason.ALARM_OVERLOAD), circuit=c, phase=p) for c, p in np.argwhere(over).tolist()),
         *(Alarm(int(Reason.ALARM_GUARD), circuit=c) for c in sorted({c for c, _ in verdict.bad})),
     ]
     if image.late_in_a_row >= LATE_SCANS_STOP_RAISES:

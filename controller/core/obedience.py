@@ -13,14 +13,19 @@ import numpy as np
 from controller.core.params import (
     DEAF_S,
     DISOBEY_HOLD_S,
+    NEARLY_EMPTY_PERMILLE,
+    NEARLY_FULL_PERMILLE,
     NOT_APPLIED_S,
     OVERDRAW_MA,
     OVERDRAW_SHARE_PERCENT,
+    REFUSES_MA,
+    REFUSES_PERCENT,
+    REFUSES_S,
     SECOND_PATH_S,
 )
 from controller.core.records import Ledger, Obedience
 from interfaces.domain.image import Image, Pilot
-from interfaces.domain.topology import Topology
+from interfaces.domain.topology import AssetKind, Topology
 from interfaces.domain.units import MISSING, Bools, Floats
 
 
@@ -50,7 +55,29 @@ def advance_obedience(
         seen_s=np.maximum(state.seen_s, image.asset_sample_s),
         reboot_s=np.where(again, now_s, state.reboot_s),
         reboots=np.where(image.reboots == MISSING, state.reboots, image.reboots),
+        refuses_s=_refuses_since(state, image, topology, ledger, now_s),
     )
+
+
+def _refuses_since(state: Obedience, image: Image, topology: Topology, ledger: Ledger, now_s: float) -> Floats:
+    """(N,) since when a battery's measured current is far from the commanded one, charging or discharging.
+
+    Only readings after our last change tell; the time goes on over changes as long as no reading is near. A battery
+    that is almost full or empty, or does not answer, is not judged.
+    """
+    battery = topology.kind == int(AssetKind.BATTERY)
+    if not battery.any():
+        return state.refuses_s
+    offer, soc, count = ledger.offer_ma, image.soc_permille, np.maximum(topology.conductors, 1)
+    drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).sum(axis=1) // count
+    known = (image.asset_ma != MISSING).any(axis=1)
+    far = np.abs(drawn - offer) > np.maximum(REFUSES_MA, np.abs(offer) * REFUSES_PERCENT // 100)
+    tapers = (offer > 0) & (soc >= NEARLY_FULL_PERMILLE)
+    tapers |= (offer < 0) & (soc != MISSING) & (soc <= NEARLY_EMPTY_PERMILLE)
+    excused = ~battery | tapers | ~np.isposinf(ledger.lost_s) | image.declared_off
+    judged = known & (image.asset_sample_s > np.maximum(state.seen_s, ledger.change_s))
+    since = np.where(far, np.minimum(state.refuses_s, now_s), np.inf)
+    return np.where(excused, np.inf, np.where(judged, since, state.refuses_s))
 
 
 def _wrong_since(state: Obedience, image: Image, topology: Topology, ledger: Ledger, now_s: float) -> Floats:
@@ -69,6 +96,12 @@ def disobeying(state: Obedience, now_s: float) -> Bools:
 def not_applied(state: Obedience, now_s: float) -> Bools:
     """(N,) the charger has shown a higher limit than commanded for 5 s."""
     late: Bools = now_s - state.wrong_s >= NOT_APPLIED_S
+    return late
+
+
+def refusing(state: Obedience, now_s: float) -> Bools:
+    """(N,) a battery has not followed its setpoint for 20 s."""
+    late: Bools = now_s - state.refuses_s >= REFUSES_S
     return late
 
 

@@ -56,6 +56,13 @@ DISOBEY_HOLD_S: Final[float] = 900.0
 NOT_APPLIED_S: Final[float] = 5.0
 DEAF_S: Final[float] = 17.0
 """A charger that has shown a higher limit for so long while its car draws it gets the second path too."""
+REFUSES_S: Final[float] = 20.0
+REFUSES_MA: Final[int] = 2000
+REFUSES_PERCENT: Final[int] = 25
+"""A battery this far from its setpoint per conductor for so long does not follow it; inverters settle in 1 to 5 s."""
+NEARLY_FULL_PERMILLE: Final[int] = 950
+NEARLY_EMPTY_PERMILLE: Final[int] = 150
+"""Beyond these a battery's own management tapers and keeps its reserve: that is no refusal."""
 
 USED_MA: Final[int] = 1000
 UNUSED_MA: Final[int] = 500

@@ -141,7 +141,8 @@ class Lending:
 class Obedience:
     """Cars and chargers that do not do as told. ``over_no`` samples above the offer in a row, ``over_s`` since when,
     ``paused_until_s``, ``stop`` second path, ``wrong_s`` since when the charger shows more than commanded,
-    ``seen_s`` the reading judged last, ``reboot_s`` when the device last restarted, ``reboots`` its restarts seen.
+    ``seen_s`` the reading judged last, ``reboot_s`` when the device last restarted, ``reboots`` its restarts seen,
+    ``refuses_s`` since when a battery's power is far from its setpoint.
     """
 
     over_no: Ints
@@ -152,6 +153,7 @@ class Obedience:
     seen_s: Floats
     reboot_s: Floats
     reboots: Ints
+    refuses_s: Floats
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,6 +226,7 @@ def _all_obey(n: int) -> Obedience:
         seen_s=_times(n),
         reboot_s=_times(n),
         reboots=_ints(n, MISSING),
+        refuses_s=_times(n, np.inf),
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from controller.service.messages import Hello, Status, Verdict
 from controller.service.site_setup import SiteSetup
 from interfaces.domain.command import Alarm
-from interfaces.domain.image import Pilot
+from interfaces.domain.image import Image, Pilot
 from interfaces.domain.reasons import Reason, sentence
 from interfaces.domain.telemetry import ScanRecord
 from interfaces.domain.topology import PHASES, ROWS_PER_CIRCUIT, Topology
@@ -55,7 +55,7 @@ def problems(known: Known, now_s: float) -> dict[str, str]:
         found["journal"] = known.journal_problem
     if known.setup is not None:
         for alarm in known.record.report.alarms:
-            found[_alarm_key(alarm)] = told(alarm, known.setup.params.topology)
+            found[_alarm_key(alarm)] = told(alarm, known.setup.params.topology, known.record.image)
     return found
 
 
@@ -87,15 +87,25 @@ def _of_interface(known: Known) -> dict[str, str]:
     }
 
 
-def told(alarm: Alarm, topology: Topology) -> str:
-    """An alarm as a sentence with the names of this site."""
+def told(alarm: Alarm, topology: Topology, image: Image) -> str:
+    """An alarm as a sentence with the names of this site, and what is measured of it in this scan."""
     circuit = topology.circuits[alarm.circuit].id if alarm.circuit >= 0 else "?"
     asset = topology.assets[alarm.asset].id if alarm.asset >= 0 else "?"
-    return sentence(Reason(alarm.code), circuit=circuit, asset=asset, phase="a phase")
+    if alarm.circuit < 0 or alarm.phase < 0:
+        return sentence(Reason(alarm.code), circuit=circuit, asset=asset)
+    measured_a = a_from_ma(int(image.meter_ma[alarm.circuit, alarm.phase]))
+    rated_a = a_from_ma(int(topology.rated_ma[alarm.circuit, alarm.phase]))
+    return sentence(
+        Reason(alarm.code),
+        circuit=circuit,
+        phase=PHASES[alarm.phase],
+        measured=f"{measured_a:.1f} A",
+        rated=f"{rated_a:g} A",
+    )
 
 
 def _alarm_key(alarm: Alarm) -> str:
-    place = [str(part) for part in (alarm.asset, alarm.circuit) if part >= 0]
+    place = [str(part) for part in (alarm.asset, alarm.circuit, alarm.phase) if part >= 0]
     return ".".join(["alarm", Reason(alarm.code).name, *place])
 
 
@@ -141,7 +151,7 @@ def view(known: Known) -> dict[str, Any]:
         "circuits": [_circuit(record, topology, k) for k in range(topology.c)],
         "assets": [_asset(record, topology, i) for i in range(topology.n)],
         "points": [] if known.status is None else [_point(point) for point in known.status.points],
-        "alarms": [told(alarm, topology) for alarm in record.report.alarms],
+        "alarms": [told(alarm, topology, record.image) for alarm in record.report.alarms],
     }
 
 

@@ -32,11 +32,15 @@ class Commands:
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """A condition a person must know. ``asset``/``circuit``: column or line index, -1 when it is not about one."""
+    """A condition a person must know. ``asset``/``circuit``: column or line index, -1 when it is not about one.
+
+    ``phase``: 0 to 2 for L1 to L3, -1 when it is not about one.
+    """
 
     code: int
     asset: int = -1
     circuit: int = -1
+    phase: int = -1
 
 
 @dataclass(frozen=True, slots=True)

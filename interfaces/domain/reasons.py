@@ -74,6 +74,7 @@ class Reason(IntEnum):
     ALARM_NOT_RESUMING = 117
     ALARM_CLOCK_UNTRUSTED = 118
     ALARM_VOLTAGE = 119
+    ALARM_BATTERY_REFUSES = 120
 
 
 SENTENCES: Final[dict[Reason, str]] = {
@@ -134,13 +135,22 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.ALARM_REBOOTED: "{asset} restarted: its limits and failsafe were written again",
     Reason.ALARM_ROTATION: "{asset} draws on another phase than configured: counted on all three, check its phase map",
     Reason.ALARM_METER_SIGN: "the meter of circuit {circuit} falls when cars charge: current transformer reversed?",
-    Reason.ALARM_OVERLOAD: "circuit {circuit} carries more than its rated current on {phase}",
+    Reason.ALARM_OVERLOAD: "circuit {circuit} carries {measured} on {phase}, more than the {rated} it is rated for",
     Reason.ALARM_NOT_RESUMING: "{asset} does not charge again after a pause: unplug, or set never_pause for this car",
     Reason.ALARM_CLOCK_UNTRUSTED: "the wall clock is not synchronised: plans and tariffs are not used",
     Reason.ALARM_VOLTAGE: "{asset} reports a voltage outside 85-115 % of nominal",
+    Reason.ALARM_BATTERY_REFUSES: "{asset} does not follow its setpoint: too hot or cold, or not under remote control?",
 }
 
 
-def sentence(reason: Reason, *, circuit: str = "?", phase: str = "?", asset: str = "?") -> str:
-    """The sentence for people."""
-    return SENTENCES[reason].format(circuit=circuit, phase=phase, asset=asset)
+def sentence(
+    reason: Reason,
+    *,
+    circuit: str = "?",
+    phase: str = "?",
+    asset: str = "?",
+    measured: str = "an unknown current",
+    rated: str = "current",
+) -> str:
+    """The sentence for people. ``measured`` and ``rated`` are currents with their unit."""
+    return SENTENCES[reason].format(circuit=circuit, phase=phase, asset=asset, measured=measured, rated=rated)

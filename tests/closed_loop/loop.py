@@ -14,10 +14,11 @@ import numpy as np
 from controller.core.params import Params
 from controller.core.scan import scan
 from controller.core.state import ControllerState, initial
+from controller.service.health import told
 from interfaces.domain.command import Commands, Report
 from interfaces.domain.image import Image
-from interfaces.domain.reasons import Reason, sentence
-from interfaces.domain.topology import PHASES, Asset, AssetKind, Circuit, Protection, Topology, build_topology
+from interfaces.domain.reasons import Reason
+from interfaces.domain.topology import Asset, AssetKind, Circuit, Protection, Topology, build_topology
 from interfaces.domain.units import MILLI
 from simulations.plant.building import BuildingLoad
 from simulations.plant.ev import Arrival, CarTraits
@@ -189,17 +190,7 @@ class Loop:
 
     def alarms(self) -> set[str]:
         """Active alarms as sentences."""
-        return {self._said(a.code, a.asset, a.circuit) for a in self.report.alarms}
-
-    def _said(self, code: int, asset: int, circuit: int) -> str:
-        topology = self.topology
-        over = self.image.meter_ma[circuit] > topology.rated_ma[circuit]
-        return sentence(
-            Reason(code),
-            asset=topology.assets[asset].id if asset >= 0 else "?",
-            circuit=topology.circuits[circuit].id if circuit >= 0 else "?",
-            phase=" ".join(np.array(PHASES)[over].tolist()) or "?",
-        )
+        return {told(alarm, self.topology, self.image) for alarm in self.report.alarms}
 
     # -- what is true ------------------------------------------------------------------------------------------------
 

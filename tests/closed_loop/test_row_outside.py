@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -63,13 +65,13 @@ def test_row_47_sixty_amperes_more_in_the_building(fuse: Protection, seed: int, 
     seen_s, back_s = corrected(loop, 100.0)
     assert loop.highest_theta < MOST_THETA
     assert loop.plant.breakers.worst < MOST_THETA
-    text = "circuit gcp carries more than its rated current on L1 L2 L3"
-    assert text in loop.first_s
+    text = min((text for text in loop.first_s if text.startswith("circuit gcp carries ")), key=loop.first_s.__getitem__)
+    assert re.fullmatch(r"circuit gcp carries 1[0-9]{2}\.[0-9] A on L[123], more than the 100 A it is rated for", text)
     figure("highest current (rated 100 A)", 100.0 + loop.judged().worst_excess_a, "A")
     figure("commands lowered after", seen_s, "s")
     figure("back under the limit after", back_s, "s")
     figure(f"share of the {fuse.kind}'s patience used", loop.plant.breakers.worst)
-    figure("alarm", text)
+    figure("alarm", re.sub("carries .* on L[123]", "carries ... A on L1, L2 or L3", text))
 
 
 def test_row_47_without_a_curve_everything_is_paused_at_once(figure) -> None:
@@ -172,21 +174,27 @@ def battery_plan(loop: Loop, battery_a: float) -> Plan:
     )
 
 
+REFUSES = "bat does not follow its setpoint: too hot or cold, or not under remote control?"
+
+
 @pytest.mark.parametrize("battery_a", [-40.0, 20.0])
 def test_row_50_a_battery_that_refuses_endangers_nothing(battery_a: float, figure) -> None:
     """The plan counts on a battery that its own management then switches off: too hot."""
     battery = Asset(
         "bat", AssetKind.BATTERY, "d-bat", "gcp", THREE, 40.0, min_a=0.0, max_export_a=40.0, failsafe_verifiable=True
     )
-    topology = site([connection(63.0)], [*(charger(f"e{k}", max_a=32.0) for k in range(3)), battery])
+    most_a = 32.0 if battery_a < 0 else 8.0  # room is left for a battery that charges: cars come first
+    topology = site([connection(63.0)], [*(charger(f"e{k}", max_a=most_a) for k in range(3)), battery])
     loop = Loop(topology, [car(f"e{k}") for k in range(3)], [building(10.0)], batteries=(BatterySpec("bat"),))
     limit_w = 30_000.0
     loop.orders = Orders(plan=battery_plan(loop, battery_a), operator_limit_mw=round(limit_w * MILLI))
     loop.run(120.0)
     assert loop.report.mode == "plan"
     flowed_a = float(loop.plant.draw_a[loop.col("bat"), 0])
-    assert np.sign(flowed_a) == np.sign(battery_a)
+    assert flowed_a * np.sign(battery_a) > 5.0
     told = [loop.told_a(f"e{k}") for k in range(3)]
+    assert REFUSES not in loop.first_s
+    refuses_s = loop.now_s
     loop.plant.batteries.hot[:] = True
     worst_w: list[float] = []
     loop.each = lambda x: worst_w.append(float((x.plant.row_a[0] * x.plant.grid.circuit_v[0]).sum()))
@@ -195,6 +203,10 @@ def test_row_50_a_battery_that_refuses_endangers_nothing(battery_a: float, figur
     assert loop.judged().overload_s == 0.0
     assert max(worst_w) <= limit_w + NOISE_W
     assert min(loop.drawn_a(f"e{k}") for k in range(3)) >= 6.0, "no session ends for it"
+    assert 20.0 <= loop.first_s[REFUSES] - refuses_s <= 25.0
+    loop.plant.batteries.hot[:] = False
+    loop.until(lambda: REFUSES not in loop.alarms(), 10.0)
+    figure("alarm", REFUSES)
     figure(f"battery ordered {battery_a:+.0f} A, gave up: cars before", sum(told), "A")
     figure(f"battery ordered {battery_a:+.0f} A, gave up: cars after", sum(loop.told_a(f"e{k}") for k in range(3)), "A")
     figure("highest import (operator's limit 30 kW)", max(worst_w) / MILLI, "kW")

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
+from controller.core.obedience import advance_obedience, refusing
+from controller.core.params import Params
+from controller.core.state import initial
+from controller.service.health import told
+from interfaces.domain.command import Alarm
 from interfaces.domain.reasons import Reason
-from tests.controller.core.table import Table, evse, garage, gcp, site
+from interfaces.domain.topology import Asset, AssetKind
+from interfaces.domain.units import MISSING
+from tests.controller.core.table import Table, blank_image, evse, garage, gcp, site
 
 
 def stubborn() -> tuple[Table, float]:
@@ -148,3 +156,74 @@ def test_a_car_that_never_resumes_is_told():
     table.load("gcp", 0).scan_s = 5.0
     table.after(seconds=1200)
     assert (Reason.ALARM_NOT_RESUMING, "e0") in table.alarms()
+
+
+# -- batteries ---------------------------------------------------------------------------------------------------------
+
+
+def judged(readings: list[tuple[float, int, int, int]], **facts: Any) -> list[bool]:
+    """Whether the alarm stands after each reading of (time, setpoint mA, measured mA, state of charge permille).
+
+    The setpoint was changed at 0 s.
+    """
+    battery = Asset("bat", AssetKind.BATTERY, "d", "gcp", (0, 1, 2), 40.0, min_a=0.0, max_export_a=40.0)
+    topology = site([gcp()], [battery])
+    state = initial(Params.of(topology), 0.0)
+    obedience, found = state.obedience, []
+    heard = replace(state.ledger, lost_s=np.array([np.inf]), change_s=np.zeros(1))
+    for at_s, offer_ma, drawn_ma, soc in readings:
+        image = replace(
+            blank_image(topology),
+            asset_ma=np.full((1, 3), drawn_ma),
+            asset_sample_s=np.array([at_s]),
+            soc_permille=np.array([soc]),
+            **facts,
+        )
+        ledger = replace(heard, offer_ma=np.array([offer_ma]))
+        obedience = advance_obedience(obedience, image, topology, ledger, began=np.zeros(1, dtype=np.bool_), now_s=at_s)
+        found.append(bool(refusing(obedience, at_s)[0]))
+    return found
+
+
+def every_second(count: int, offer_ma: int, drawn_ma: int, soc: int = 500, start_s: int = 1) -> list[Any]:
+    return [(float(start_s + k), offer_ma, drawn_ma, soc) for k in range(count)]
+
+
+@pytest.mark.parametrize(("offer_ma", "drawn_ma"), [(20_000, 0), (-20_000, 0), (20_000, -20_000), (0, 5_000)])
+def test_a_battery_far_from_its_setpoint_for_20_s_is_an_alarm_until_it_follows(offer_ma, drawn_ma):
+    found = judged(every_second(25, offer_ma, drawn_ma) + every_second(1, offer_ma, offer_ma, start_s=26))
+    assert found == [False] * 20 + [True] * 5 + [False]
+
+
+@pytest.mark.parametrize(
+    ("offer_ma", "drawn_ma", "soc"),
+    [
+        (20_000, 16_000, 500),
+        (0, 1_500, 500),
+        (-20_000, -16_000, MISSING),
+        (20_000, 3_000, 960),
+        (-20_000, 0, 140),
+    ],
+)
+def test_a_battery_near_its_setpoint_or_tapering_is_none(offer_ma, drawn_ma, soc):
+    assert not any(judged(every_second(60, offer_ma, drawn_ma, soc)))
+
+
+def test_a_battery_without_new_readings_or_declared_off_is_not_accused():
+    assert not any(judged([(0.0, 20_000, 0, 500)] * 60))
+    assert not any(judged(every_second(60, 20_000, 0), declared_off=np.ones(1, dtype=np.bool_)))
+    assert not any(judged(every_second(60, 20_000, MISSING)))
+
+
+# -- overload ----------------------------------------------------------------------------------------------------------
+
+
+def test_an_overload_names_circuit_phase_amperes_and_rating():
+    table = Table(garage(1)).load("gcp", 30, 30, 30).after(seconds=20).load("gcp", 30, 70.25, 30).after(seconds=2)
+    over = [a for a in table.report.alarms if a.code == Reason.ALARM_OVERLOAD]
+    assert over == [Alarm(int(Reason.ALARM_OVERLOAD), circuit=0, phase=1)]
+    assert told(over[0], table.topology, table.seen) == (
+        "circuit gcp carries 70.2 A on L2, more than the 63 A it is rated for"
+    )
+    table.load("gcp", 80, 30, 80).after(seconds=2)
+    assert [a.phase for a in table.report.alarms if a.code == Reason.ALARM_OVERLOAD] == [0, 2]

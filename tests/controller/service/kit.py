@@ -220,7 +220,9 @@ class Bench:
 
 def alarms_of(bench: Bench) -> str:
     """The alarms of the last scan as people read them."""
-    return "; ".join(alarm_text(alarm, bench.setup.params.topology) for alarm in bench.report.alarms)
+    assert bench.loop.last is not None
+    image, _, report = bench.loop.last
+    return "; ".join(alarm_text(alarm, bench.setup.params.topology, image) for alarm in report.alarms)
 
 
 def with_sample(reading: PointReading, role: str, sample: Sample | None) -> PointReading:
