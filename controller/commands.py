@@ -62,8 +62,10 @@ def run(argv: list[str]) -> int:
 
 
 def replay(argv: list[str]) -> int:
-    """`controller replay FILE`: recorded scans through the same code; 0 when all are equal, 1 when one is not."""
-    from controller.service.replay import figures_of, files_of, in_words  # noqa: PLC0415
+    """`controller replay FILE`: recorded scans through the same code; 0 when all are equal, 1 when one is not, 2 when
+    the file is damaged anywhere but in a last record that a power cut tore.
+    """
+    from controller.service.replay import damage_in_words, figures_of, files_of, in_words  # noqa: PLC0415
     from controller.service.replay import replay as run_replay  # noqa: PLC0415
 
     parser = command_parser("controller replay", "Replay a journal and compare bit by bit.", figures=True)
@@ -74,6 +76,8 @@ def replay(argv: list[str]) -> int:
         print_json(figures_of(outcome))
     else:
         print(in_words(outcome))
+    if outcome.damaged is not None:
+        raise UserError(damage_in_words(outcome))
     return EXIT_OK if outcome.mismatches == 0 else EXIT_DIFFERENT
 
 

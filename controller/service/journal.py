@@ -2,7 +2,8 @@
 
 It begins with ``SegmentHeader``, the site, plan and targets in force, and the whole state; scans follow in blocks of a
 few seconds. Within a block an entry is stored as its difference to the one before (most columns do not change), and the
-block is compressed. A power cut may leave a torn frame at the end: everything before it is read.
+block is compressed. A power cut may leave a torn frame at the end: everything before it is read. Behind a frame that is
+damaged in the middle (a worn card, a bad copy) reading goes on at the next whole one.
 """
 
 from __future__ import annotations
@@ -56,6 +57,18 @@ class TornTail:
     """The end of a segment that was being written when the power failed."""
 
     ignored_bytes: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Bytes in the middle of a segment that are no whole record, and where: the first one's offset in the file and its
+    number (the header is record 1; ten scans make one). ``size``: bytes until the next whole record.
+    """
+
+    offset: int
+    record: int
+    size: int
     reason: str
 
 
@@ -143,7 +156,8 @@ def _difference(one: bytes, other: bytes) -> bytes:
 
 
 def read_segment(path: Path) -> Iterator[Any]:
-    """Its header, then every message in order; a ``TornTail`` last where the end is damaged.
+    """Its header, then every message in order; ``Damage`` where records are damaged and readable ones follow, a
+    ``TornTail`` last where the end is.
 
     A single ``NoJournal`` when the file is something else. OSError when it cannot be read.
     """
@@ -153,9 +167,11 @@ def read_segment(path: Path) -> Iterator[Any]:
             return
         first = True
         for packed in _payloads(file):
-            if isinstance(packed, TornTail):
+            if isinstance(packed, Damage | TornTail):
                 yield NoJournal("its header is damaged") if first else packed
-                return
+                if first:
+                    return
+                continue
             message = unpack_any(packed, (SegmentHeader,) if first else OUT)
             if isinstance(message, CodecError):
                 yield NoJournal(str(message))
@@ -169,23 +185,51 @@ def read_segment(path: Path) -> Iterator[Any]:
             yield NoJournal("it is empty")
 
 
-def _payloads(file: BinaryIO) -> Iterator[bytes | TornTail]:
+def _payloads(file: BinaryIO) -> Iterator[bytes | Damage | TornTail]:
+    """The content of every record that can be read, and what stands between them."""
+    record = 0
     while True:
         start = file.tell()
         head = file.read(FRAME.size)
         if not head:
             return
-        payload = _payload(file, head)
-        if isinstance(payload, str):
-            rest = file.seek(0, 2) - start
-            yield TornTail(rest, payload)
+        record += 1
+        content = _contents(file, head)
+        if not isinstance(content, str):
+            yield from content
+            continue
+        next_at = _next_frame(file, start + 1)
+        if next_at is None:
+            yield TornTail(file.seek(0, 2) - start, content)
             return
-        kind, content = payload
-        try:
-            yield from [content] if kind == MESSAGE else list(decode_block(content))
-        except ValueError as error:
-            yield TornTail(file.seek(0, 2) - start, str(error))
-            return
+        yield Damage(start, record, next_at - start, content)
+        file.seek(next_at)
+
+
+def _contents(file: BinaryIO, head: bytes) -> list[bytes] | str:
+    """The messages of the frame behind ``head``, or what is wrong with it."""
+    payload = _payload(file, head)
+    if isinstance(payload, str):
+        return payload
+    kind, content = payload
+    try:
+        return [content] if kind == MESSAGE else list(decode_block(content))
+    except ValueError as error:
+        return str(error)
+
+
+def _next_frame(file: BinaryIO, start: int) -> int | None:
+    """Where the next whole frame begins. Nothing marks it but its own head and checksum, so every byte may be it."""
+    file.seek(start)
+    rest = file.read()
+    octets = np.frombuffer(rest, np.uint8)
+    kinds = np.isin(octets, np.frombuffer(MESSAGE + BLOCK, np.uint8))
+    for at in np.flatnonzero(kinds[: max(0, len(rest) - FRAME.size)]).tolist():
+        _, size, checksum = FRAME.unpack_from(rest, at)
+        body = at + FRAME.size
+        if 0 < size <= len(rest) - body and zlib.crc32(rest[body : body + size]) == checksum:
+            return start + int(at)
+    return None
 
 
 def _payload(file: BinaryIO, head: bytes) -> tuple[bytes, bytes] | str:

@@ -10,7 +10,7 @@ from typing import Any
 from controller.core.scan import scan
 from controller.core.state import ControllerState
 from controller.service.failing import failsafe_outcome, report_after
-from controller.service.journal import NoJournal, TornTail, read_segment
+from controller.service.journal import Damage, NoJournal, TornTail, read_segment
 from controller.service.journal_ring import segments
 from controller.service.messages import Entry, PlanInForce, Setup, Snapshot, TargetsInForce
 from controller.service.site_setup import SiteRefused, SiteSetup, setup_of
@@ -30,15 +30,29 @@ class Mismatch:
     differs: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """Records that cannot be read although readable ones follow: no power cut leaves that."""
+
+    file: str
+    place: Damage
+
+
 @dataclass(slots=True)
 class Outcome:
-    """``gaps``: places where scans are missing and the replay began anew from the next state recorded."""
+    """``gaps``: places where scans are missing and the replay began anew from the next state recorded. ``torn_bytes``:
+    what a power cut left of the last record. ``damages``: damaged places elsewhere, the first of them ``damaged``;
+    ``skipped``: scans that can be read but stand between missing ones and the next state recorded.
+    """
 
     scans: int = 0
     mismatches: int = 0
     first: Mismatch | None = None
     gaps: int = 0
     torn_bytes: int = 0
+    skipped: int = 0
+    damages: int = 0
+    damaged: Damaged | None = None
 
 
 @dataclass(slots=True)
@@ -94,6 +108,9 @@ def _step(run: _Replay, file: Path, message: Any) -> None:
             raise UserError(f"{file} is not a journal that can be replayed: {reason}")
         case TornTail(ignored_bytes=ignored):
             run.outcome.torn_bytes += ignored
+        case Damage():
+            run.outcome.damages += 1
+            run.outcome.damaged = run.outcome.damaged or Damaged(str(file), message)
         case Setup():
             _use_site(run, file, message)
         case PlanInForce():
@@ -130,6 +147,7 @@ def _use_state(run: _Replay, message: Snapshot) -> None:
 def _again(run: _Replay, file: Path, entry: Entry) -> None:
     record = entry.record
     if run.setup is None or run.state is None or record.number != run.next_number:
+        run.outcome.skipped += 1
         return
     image = replace(record.image, plan=run.plans.get(entry.plan), targets=run.plans.get(entry.targets))
     commands, report, state = _outcome(run, run.setup, run.state, entry, image)
@@ -176,14 +194,36 @@ def figures_of(outcome: Outcome) -> dict[str, object]:
         },
         "gaps": outcome.gaps,
         "torn_bytes": outcome.torn_bytes,
+        "skipped_scans": outcome.skipped,
+        "damages": outcome.damages,
+        "damaged_at": None
+        if outcome.damaged is None
+        else {
+            "file": outcome.damaged.file,
+            "byte": outcome.damaged.place.offset,
+            "record": outcome.damaged.place.record,
+            "reason": outcome.damaged.place.reason,
+        },
     }
+
+
+def damage_in_words(outcome: Outcome) -> str:
+    """One sentence about the damage, empty where there is none."""
+    if outcome.damaged is None:
+        return ""
+    file, place = outcome.damaged.file, outcome.damaged.place
+    more = f" and in {outcome.damages - 1} more places" if outcome.damages > 1 else ""
+    return (
+        f"{file} is damaged at byte {place.offset} (record {place.record}: {place.reason}){more}: "
+        f"the scans there are missing, {outcome.skipped} behind it cannot be replayed, {outcome.scans} were"
+    )
 
 
 def in_words(outcome: Outcome) -> str:
     """The outcome as a sentence."""
     text = f"{outcome.scans} scans replayed, {outcome.mismatches} came out differently, {outcome.gaps} gaps"
     if outcome.torn_bytes:
-        text += f", {outcome.torn_bytes} bytes damaged and left out"
+        text += f", {outcome.torn_bytes} bytes of a torn last record left out"
     first = outcome.first
     if first is not None:
         text += f"; first: scan {first.number} of {first.file}, its {' and '.join(first.differs)}"

@@ -18,8 +18,9 @@ from controller.core.scan import scan
 from controller.service.gateway import JOURNAL_QUEUE, JournalThread
 from controller.service.journal import (
     BLOCK_ENTRIES,
+    FRAME,
     MAGIC,
-    NoJournal,
+    Damage,
     SegmentHeader,
     SegmentWriter,
     TornTail,
@@ -131,7 +132,17 @@ def test_a_torn_tail_after_a_power_cut_costs_at_most_the_last_block(tmp_path):
     assert max(lost) <= BLOCK_ENTRIES
 
 
-def test_a_flipped_bit_ends_the_segment_and_never_changes_a_scan(tmp_path):
+def frames_in(content: bytes) -> list[tuple[int, int]]:
+    """(offset, size) of every frame of a whole segment."""
+    found, at = [], len(MAGIC)
+    while at < len(content):
+        size = FRAME.size + FRAME.unpack_from(content, at)[1]
+        found.append((at, size))
+        at += size
+    return found
+
+
+def test_a_flipped_bit_costs_one_record_and_never_changes_a_scan(tmp_path):
     frames = written(tmp_path / "j.swj", 40)
     whole = bytearray((tmp_path / "j.swj").read_bytes())
     for place in range(len(MAGIC) + 200, len(whole), 97):
@@ -139,8 +150,17 @@ def test_a_flipped_bit_ends_the_segment_and_never_changes_a_scan(tmp_path):
         spoiled[place] ^= 4
         (tmp_path / "bad.swj").write_bytes(bytes(spoiled))
         found = list(read_segment(tmp_path / "bad.swj"))
-        good = [pack(one) for one in found if not isinstance(one, TornTail | NoJournal | SegmentHeader)]
-        assert good == frames[: len(good)]
+        (hurt,) = [k for k, (at, size) in enumerate(frames_in(bytes(whole)), 1) if at <= place < at + size]
+        (bad,) = [one for one in found if isinstance(one, Damage | TornTail)]
+        if isinstance(bad, Damage):
+            at, size = frames_in(bytes(whole))[hurt - 1]
+            assert (bad.offset, bad.record, bad.size) == (at, hurt, size)
+        else:
+            assert hurt == len(frames_in(bytes(whole)))
+        good = [pack(one) for one in found if not isinstance(one, Damage | TornTail | SegmentHeader)]
+        assert len(frames) - BLOCK_ENTRIES <= len(good) < len(frames)
+        rest = iter(frames)
+        assert all(one in rest for one in good), "what is left is as it was written, in order"
 
 
 # -- replay -----------------------------------------------------------------------------------------------------------
@@ -235,6 +255,7 @@ def test_the_command_replays_a_file_and_a_folder(tmp_path, capsys):
         assert main(["controller", "replay", str(place), "--json"]) == 0
         assert json.loads(capsys.readouterr().out) == {
             "scans": 50, "mismatches": 0, "first_mismatch": None, "gaps": 0, "torn_bytes": 0,
+            "skipped_scans": 0, "damages": 0, "damaged_at": None,
         }  # fmt: skip
 
 
@@ -262,7 +283,57 @@ def test_a_journal_that_lost_all_its_scans_proves_nothing(tmp_path, capsys):
     assert told.err == f"{file} holds no scan that can be replayed\n"
     file.write_bytes(whole[:-3])
     assert main(["controller", "replay", str(file)]) == 0
-    assert "damaged" in capsys.readouterr().out
+    assert "bytes of a torn last record left out" in capsys.readouterr().out
+
+
+def spoil(file: Path, record: int, damage: str) -> None:
+    """Damage a record of a journal."""
+    whole = bytearray(file.read_bytes())
+    at, size = frames_in(bytes(whole))[record - 1]
+    if damage == "bit":
+        whole[at + size // 2] ^= 1
+    elif damage == "length":
+        whole[at + 4] = 0x0F  # longer than the file: it looks like a frame that the power cut off
+    elif damage == "zeros":
+        whole[at : at + size + 30] = bytes(size + 30)
+    else:
+        del whole[at + 3 : at + 9]
+    file.write_bytes(bytes(whole))
+
+
+@pytest.mark.parametrize("damage", ["bit", "length", "zeros", "missing bytes"])
+def test_damage_in_the_middle_is_told_with_its_place_and_exit_code_2(tmp_path, capsys, damage):
+    (file,) = journal(tmp_path, Bench(), 75)
+    record = len(frames_in(file.read_bytes())) // 3
+    offset = frames_in(file.read_bytes())[record - 1][0]
+    spoil(file, record, damage)
+    assert main(["controller", "replay", str(file), "--json"]) == 2
+    said = capsys.readouterr()
+    told = json.loads(said.out)
+    assert (told["damages"], told["mismatches"], told["torn_bytes"]) == (1, 0, 0)
+    place = told["damaged_at"]
+    assert (place["file"], place["byte"], place["record"]) == (str(file), offset, record)
+    assert told["gaps"] == 1, "it goes on at the next state recorded, a minute after the first"
+    assert 5 * 75 - 2 * BLOCK_ENTRIES <= told["scans"] + told["skipped_scans"] < 5 * 75
+    assert told["scans"] > 150
+    assert said.err.startswith(f"{file} is damaged at byte {offset} (record {record}: ")
+    assert len(said.err.splitlines()) == 1
+    assert main(["controller", "replay", str(file)]) == 2
+
+
+@pytest.mark.parametrize("cut", [1, 200])
+def test_a_last_record_torn_by_a_power_cut_is_told_and_accepted(tmp_path, capsys, cut):
+    (file,) = journal(tmp_path, Bench(), 20)
+    whole = file.read_bytes()
+    at, size = frames_in(whole)[-1]
+    file.write_bytes(whole[: at + max(1, size - cut)])
+    assert main(["controller", "replay", str(file), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["torn_bytes"] == max(1, size - cut)
+    assert (told["damages"], told["damaged_at"], told["mismatches"]) == (0, None, 0)
+    file.write_bytes(whole[:at] + bytes(size))  # the file had grown, its content had not arrived
+    assert main(["controller", "replay", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["torn_bytes"] == size
 
 
 def test_a_file_that_is_not_there_is_one_sentence(tmp_path, capsys):
