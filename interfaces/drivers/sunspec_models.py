@@ -60,8 +60,8 @@ class Point:
 class Group:
     """Points that repeat: ``count`` times, or as often as the point of that name says, or as often as they fit.
 
-    ``words``: its length without the groups in it. ``offset``: where the first one starts; behind what came before, where
-    none is given.
+    ``words``: its length without the groups in it. ``offset``: where the first one starts (behind what came
+    before, where none is given).
     """
 
     __pydantic_config__ = _STRICT

@@ -11,6 +11,8 @@ from interfaces.drivers.profile_load import profile_ids
 from interfaces.drivers.readings import NOT_AVAILABLE
 from interfaces.drivers.register_bank import RegisterBank
 from tests.interfaces.drivers.far_side import bench, device, spec
+from tests.interfaces.drivers.golden_power import GOLDEN
+from tests.interfaces.drivers.sunspec_device import SUNSPEC_GOLDEN, chain
 
 NAN32 = (0xFFFF, 0xFFFF)
 GONE = (0xFFFF, 0x7FFF)  # int32, low word first
@@ -181,7 +183,7 @@ CONTRACTS: dict[
 
 
 def test_every_shipped_profile_has_its_contract():
-    assert set(CONTRACTS) | {"sunspec_inverter", "sunspec_battery"} == set(profile_ids())
+    assert set(CONTRACTS) | set(GOLDEN) | SUNSPEC_GOLDEN == set(profile_ids())
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
@@ -312,19 +314,6 @@ async def test_alfen_right_socket_answers_on_unit_2():
         assert found.reading("right").value("current_l1_a") == 6.0
         assert found.reading("right").value("uptime_s") == 90061.0
         assert found.log == [("2", 1210, (0x40C0, 0))]
-
-
-def chain(*models: tuple[int, int, dict[int, int]], base: int) -> RegisterBank:
-    """A SunSpec device by hand: (id, length, offset from the id word -> word)."""
-    bank, addr = RegisterBank(), base + 2
-    bank.put("holding", base, (0x5375, 0x6E53))
-    for model, length, cells in models:
-        bank.put("holding", addr, (model, length, *[0] * length))
-        for offset, word in cells.items():
-            bank.put("holding", addr + offset, (word,))
-        addr += 2 + length
-    bank.put("holding", addr, (0xFFFF, 0))
-    return bank
 
 
 async def test_sunspec_inverter_by_hand():

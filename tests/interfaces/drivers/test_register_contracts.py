@@ -36,7 +36,7 @@ FLOAT64_OF_HALVES = {1: (0x3FF0, 0, 0, 0), 2: (0x4000, 0, 0, 0), 3: (0x4008, 0, 
 
 
 def raw_of(register: Register, number: int) -> tuple[tuple[int, ...], int] | None:
-    """Words, most significant first, and the raw number they mean: different for neighbours, negative where it may be."""
+    """Words, most significant first, and the raw number they mean; neighbours differ, signed ones are negative too."""
     if register.type == "bit":
         return (number % 2,), number % 2
     if register.type in ("float32", "float64"):
