@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -9,7 +10,7 @@ from typing import Final
 from rich.console import Console
 from rich.table import Table
 
-from interfaces.command_line import command_parser, print_json
+from interfaces.command_line import CommandParser, command_parser, print_json
 from interfaces.errors import UserError
 
 EXIT_OK: Final[int] = 0
@@ -19,12 +20,39 @@ LEAST_ASSETS: Final[int] = 3
 """One charger on each phase."""
 MOST_ASSETS: Final[int] = 250
 SECONDS: Final[tuple[float, float]] = (5.0, 300.0)
+ABOUT: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
+    "scan": (
+        "Measure how long a scan takes and whether its memory grows.",
+        {
+            "evses, circuits": "size of the site",
+            "scan_ms_p50, scan_ms_p99": "wall time of one scan, median and 99th percentile",
+            "cpu_ms_p50, cpu_ms_p99": "processor time of the same scans",
+            "period_ms": "time between two scans of the site; the aim is p99 below 5 % of it at 200 EVSEs",
+            "growth_kb": "memory held more after 1000 scans than before them; the aim is 0",
+            "offering_mean": "EVSEs with an offer, on average: where nobody charges nothing is measured",
+        },
+    ),
+    "io": (
+        "Measure the field process against virtual Modbus TCP devices in other processes.",
+        {
+            "assets": "chargers, besides one meter",
+            "scans, late_scans, missed_slots": "scans, those begun over half a period late, slots skipped",
+            "lateness_ms_p50, lateness_ms_p999": "how long after its slot a scan began",
+            "poll_age_ms_p99": "age of the readings that scans worked with",
+            "reaction_ms_p50, reaction_ms_p99": "overload at the meter until a lower setpoint is in a charger",
+            "reactions, steps, steps_unanswered": "how many of those, after how many overloads, how many without one",
+            "cpu_pct, cpu_pct_field": "processor time of the controller and of its field process, % of one core",
+            "start_s": "from the start of the processes to the measurement",
+        },
+    ),
+}
+"""Per bench its purpose and the meaning of its figures; docs/bench.md says how they are measured."""
 
 
 def run_command(argv: list[str]) -> int:
     """`bench scan` or `bench io`: 0 with the figures."""
     if argv[:1] in (["-h"], ["--help"]):
-        print(f"usage: stroomwacht bench {{{','.join(_BENCHES)}}} [ARGUMENTS]")
+        print(overview())
         return EXIT_OK
     bench = _BENCHES.get(argv[0]) if argv else None
     if bench is None:
@@ -35,8 +63,29 @@ def run_command(argv: list[str]) -> int:
     return bench(argv[1:])
 
 
+def overview() -> str:
+    """What can be measured and what the figures mean, for `bench --help`."""
+    lines = [f"usage: stroomwacht bench {{{','.join(_BENCHES)}}} [ARGUMENTS]   (bench NAME --help says more)"]
+    for name, (purpose, figures) in ABOUT.items():
+        lines += ["", f"bench {name}: {purpose}", _table(figures)]
+    lines += ["", "--json prints the figures as one JSON object. Run benches on a machine that does nothing else."]
+    return "\n".join(lines)
+
+
+def _table(figures: Mapping[str, str]) -> str:
+    return "\n".join(f"  {name:<35} {meaning}" for name, meaning in figures.items())
+
+
+def _parser(name: str) -> CommandParser:
+    purpose, figures = ABOUT[name]
+    parser = command_parser(f"bench {name}", purpose, figures=True)
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"figures:\n{_table(figures)}"
+    return parser
+
+
 def _scan(argv: list[str]) -> int:
-    parser = command_parser("bench scan", "Measure how long a scan takes and whether its memory grows.", figures=True)
+    parser = _parser("scan")
     parser.add_argument("--evses", type=int, default=200, help="number of charging places (default 200)")
     parser.add_argument("--levels", type=int, default=5, help="nested levels of circuits (default 5)")
     options = parser.parse_args(argv)
@@ -49,9 +98,7 @@ def _scan(argv: list[str]) -> int:
 
 
 def _io(argv: list[str]) -> int:
-    parser = command_parser(
-        "bench io", "Measure the field process against virtual Modbus TCP devices in other processes.", figures=True
-    )
+    parser = _parser("io")
     parser.add_argument("--assets", type=int, default=120, help="number of chargers (default 120)")
     parser.add_argument("--seconds", type=float, default=30.0, help="length of the measurement (default 30)")
     options = parser.parse_args(argv)

@@ -11,6 +11,7 @@ import pytest
 from interfaces.cli import main
 from interfaces.drivers.site_reader import parse_site
 from simulations.bench import io
+from simulations.bench.command import ABOUT
 from simulations.bench.io import Ordered, lateness_s, reactions, schedule
 from simulations.bench.lot import charger_ids, limit_a, lot_text
 from simulations.demo.stage import alive
@@ -94,6 +95,7 @@ def test_a_short_real_run_sees_reactions_and_ends_its_processes(monkeypatch, cap
     assert main(["bench", "io", "--assets", "3", "--seconds", "5", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     assert figures.keys() >= KEYS
+    assert figures.keys() == {name for names in ABOUT["io"][1] for name in names.split(", ")}, "the help explains each"
     assert figures["scans"] > 10
     assert figures["steps"] >= 2
     assert figures["reactions"] >= 1

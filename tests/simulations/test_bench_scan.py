@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 from functools import partial
 from itertools import pairwise
 
@@ -11,7 +13,7 @@ import pytest
 
 from interfaces.cli import main
 from interfaces.domain.topology import AssetKind
-from simulations.bench.scan import bench_scan
+from simulations.bench.scan import ScanFigures, bench_scan
 from simulations.bench.yard import comings_and_goings, yard
 
 
@@ -81,3 +83,15 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(words, capsys):
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err.count("\n") == 1
+
+
+def test_help_names_the_benches_and_every_figure(capsys):
+    assert main(["bench", "--help"]) == 0
+    told = capsys.readouterr().out
+    assert "bench scan: Measure how long a scan takes" in told
+    assert "bench io: Measure the field process" in told
+    for field in dataclasses.fields(ScanFigures):
+        assert re.search(rf"\b{field.name}\b", told), field.name
+    assert max(map(len, told.splitlines())) <= 120
+    assert main(["bench", "scan", "--help"]) == 0
+    assert "growth_kb" in capsys.readouterr().out
