@@ -320,13 +320,12 @@ class Connection:
     async def _read_back(self, member: Member, due: DueWrite, target: int, written_s: float) -> None:
         device, profile = member.device, member.device.profile
         names: tuple[str | None, ...] = ()
-        control = profile.setpoint or profile.power_setpoint
-        if due.channel == "setpoint" and control is not None:
+        told = readback_names(profile)
+        if due.channel == "setpoint" and told:
             status = replace(device.reading.setpoint, written_milli=target, written_at_s=written_s, problem="")
             device.reading = replace(device.reading, setpoint=status)
             remaining = profile.failsafe.timeout_read if profile.failsafe.timeout_kind == "remaining" else None
-            pauses = profile.setpoint.paused_when if profile.setpoint else ()
-            names = (*readback_names(control.readback, pauses), remaining)
+            names = (*told, remaining)
         elif due.channel == "stop" and profile.stop is not None:
             names = (profile.stop.register,) if profile.register(profile.stop.register).readable else ()
         elif profile.phase_switch is not None:

@@ -234,9 +234,7 @@ class Device:
             self.reading = replace(self.reading, state=state, state_at_s=at_s)
 
     def _publish_readback(self, fresh: Mapping[str, Value | None], at_s: float) -> None:
-        control = self.profile.setpoint or self.profile.power_setpoint
-        pauses = self.profile.setpoint.paused_when if self.profile.setpoint else ()
-        if control is None or not any(fresh.get(name) is not None for name in readback_names(control.readback, pauses)):
+        if not any(fresh.get(name) is not None for name in readback_names(self.profile)):
             return
         status = replace(
             self.reading.setpoint, readback_milli=readback_milli(self.profile, self.values), readback_at_s=at_s

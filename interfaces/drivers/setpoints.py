@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 from interfaces.domain.units import MILLI
 from interfaces.drivers.profile import Profile, Register
-from interfaces.drivers.profile_control import Condition, CurrentSetpoint, PowerSetpoint, Write
+from interfaces.drivers.profile_control import CurrentSetpoint, PowerSetpoint, Write
 from interfaces.drivers.registers import EncodeFailure, Value, writable_words
 from interfaces.drivers.roles import holds, registers_of, role_value
 
@@ -121,9 +121,15 @@ def _told_milli(profile: Profile, values: Mapping[str, Value | None]) -> int | N
     return None if told_w is None or isinstance(told_w, str) else round(told_w * MILLI)
 
 
-def readback_names(readback: str, pauses: tuple[Condition, ...]) -> tuple[str, ...]:
-    """The registers that together say what the device was told."""
-    return tuple(dict.fromkeys((readback, *(test.register for test in pauses))))
+def readback_names(profile: Profile) -> tuple[str, ...]:
+    """The registers that together say what the device was told; none where it takes no setpoint."""
+    if profile.setpoint is not None:
+        names = (profile.setpoint.readback, *(test.register for test in profile.setpoint.paused_when))
+        return tuple(dict.fromkeys(names))
+    if profile.power_setpoint is None:
+        return ()
+    told = registers_of(profile.roles["setpoint_w"]) if "setpoint_w" in profile.roles else ()
+    return tuple(dict.fromkeys((profile.power_setpoint.readback, *told)))
 
 
 def readback_tolerance_milli(profile: Profile, values: Mapping[str, Value | None]) -> int:
