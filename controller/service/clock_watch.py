@@ -44,7 +44,6 @@ class ClockWatch:
     error_s: float
     error_at_s: float
     steps: int = 0
-    last_step_s: float = 0.0
 
     @staticmethod
     def start(now_s: float, epoch_s: float) -> ClockWatch:
@@ -83,7 +82,6 @@ def observe(watch: ClockWatch, now_s: float, epoch_s: float, *, synchronised: bo
             anchor_epoch_s=epoch_s,
             steady_from_s=now_s + STEADY_S,
             steps=watch.steps + 1,
-            last_step_s=step_s,
         )
     if now_s - watch.anchor_now_s >= WINDOW_S:
         return replace(nxt, anchor_now_s=now_s, anchor_epoch_s=epoch_s)

@@ -3,7 +3,7 @@
 A packed object is a msgpack list ``[version, name, fingerprint, fields]``. Fields stand in declared order; columns are
 raw little-endian bytes behind their type and shape. The fingerprint covers every field name and type below, so that
 bytes of another version are refused with that reason and never misread. Reading gives the object or a ``CodecError``;
-packing what does not have its declared type is a bug and raises TypeError. For people there is ``codec_json``.
+packing what does not have its declared type is a bug and raises TypeError. JSON from elsewhere is for ``codec_json``.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Frozen facts <-> JSON, for people and for messages from elsewhere; as strict as ``codec``, by field name.
+"""JSON from elsewhere -> frozen facts: the border check of plans and targets that come as text.
 
-Missing is ``null``: a ``MISSING`` integer and a ``NEVER_S`` time are written as null and read back as themselves. Size
-and depth are bounded before anything is parsed; duplicate keys, unknown keys, missing keys, NaN, infinities, fractions
-in integer columns and ragged columns are refused with the path to the field.
+As strict as ``codec``. Fields go by name. Missing is ``null``: it is read as ``MISSING`` in an integer and ``NEVER_S`` in a time. Size and depth
+are bounded before anything is parsed; duplicate keys, unknown keys, missing keys, NaN, infinities, fractions in integer
+columns and ragged columns are refused with the path to the field.
 """
 
 from __future__ import annotations
@@ -27,15 +27,6 @@ MAX_JSON_BYTES: Final[int] = 256 * 1024
 MAX_DEPTH: Final[int] = 8
 _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 """Strings are swallowed whole (possessive, to the end when unterminated), so that the scan is linear in any text."""
-
-
-def to_json(value: Any) -> str | CodecError:
-    """One JSON object with the fields by name; an error where a number is NaN or +infinite."""
-    try:
-        found = _writer(shape_of(type(value)))(value)
-    except RefusedError as refused:
-        return refused.as_value()
-    return json.dumps(found, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
 
 
 def from_json(data: str | bytes, cls: type[T], *, max_bytes: int = MAX_JSON_BYTES) -> T | CodecError:
@@ -111,86 +102,7 @@ def _within(items: Iterator[tuple[str, Convert, Any]]) -> list[Any]:
     return found
 
 
-# -- writing ----------------------------------------------------------------------------------------------------------
-
-
-@cache
-def _writer(shape: Shape) -> Convert:
-    return _WRITERS[shape.kind](shape)
-
-
 _ITEM: Final = {"i": Shape("int", "int"), "f": Shape("float", "float"), "b": Shape("bool", "bool")}
-
-
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        refuse(f"{value} cannot be told in JSON")
-    return float(value)
-
-
-def _present(value: Any, *, checked: bool) -> Any:
-    if checked and value is None:
-        refuse("'missing' inside an optional cannot be told in JSON")
-    return value
-
-
-def _nested(value: Any, item: Convert) -> Any:
-    return [_nested(one, item) for one in value] if isinstance(value, list) else item(value)
-
-
-def _column_writer(shape: Shape) -> Convert:
-    item = _writer(_ITEM[shape.dtype])
-    return lambda value: _nested(value.tolist(), item)
-
-
-def _optional_writer(shape: Shape) -> Convert:
-    inner, checked = _writer(shape.parts[0]), shape.parts[0].kind in ("int", "float")
-    return lambda value: None if value is None else _present(inner(value), checked=checked)
-
-
-def _map_writer(shape: Shape) -> Convert:
-    part = _writer(shape.parts[0])
-    return lambda value: {key: part(one) for key, one in value.items()}
-
-
-def _sequence_writer(shape: Shape) -> Convert:
-    parts = [_writer(part) for part in shape.parts]
-
-    def written(value: Any) -> list[Any]:
-        items = parts * len(value) if shape.kind == "list" else parts
-        return _within((str(k), convert, one) for k, (convert, one) in enumerate(zip(items, value, strict=True)))
-
-    return written
-
-
-def _record_writer(shape: Shape) -> Convert:
-    parts = [_writer(part) for part in shape.parts]
-
-    def written(value: Any) -> dict[str, Any]:
-        fields = zip(shape.names, parts, strict=True)
-        found = _within((name, convert, getattr(value, name)) for name, convert in fields)
-        return dict(zip(shape.names, found, strict=True))
-
-    return written
-
-
-_WRITERS: Final[Mapping[Kind, Callable[[Shape], Convert]]] = {
-    "int": lambda _: lambda value: None if value == MISSING else int(value),
-    "float": lambda _: lambda value: None if value == NEVER_S else _finite(value),
-    "bool": lambda _: bool,
-    "str": lambda _: str,
-    "choice": lambda _: lambda value: value,
-    "enum": lambda _: lambda value: value.name,
-    "array": _column_writer,
-    "optional": _optional_writer,
-    "list": _sequence_writer,
-    "tuple": _sequence_writer,
-    "map": _map_writer,
-    "record": _record_writer,
-}
-
-
-# -- reading ----------------------------------------------------------------------------------------------------------
 
 
 @cache

@@ -7,13 +7,10 @@ A missing number is ``MISSING`` in an integer column and never 0; masks decide b
 
 from __future__ import annotations
 
-from typing import Final, NewType
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-
-EvseId = NewType("EvseId", str)
-CircuitId = NewType("CircuitId", str)
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]

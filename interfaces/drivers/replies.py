@@ -37,7 +37,6 @@ class Fault(StrEnum):
     NO_TRANSACTION = "reply without transaction id"
     UNDECODABLE = "reply cannot be decoded"
     CHECKSUM = "reply with wrong checksum"
-    NOT_ENCODABLE = "request cannot be encoded"
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,8 +71,6 @@ class Stage:
         self._controller: subprocess.Popen[bytes] | None = None
         self.folder = Path(tempfile.mkdtemp(prefix="stroomwacht-"))
         self.site: VirtualSite
-        self.ready_s = 0.0
-        """Seconds from the start of the controller's processes to the first scan that its gateway knew of."""
 
     def __enter__(self) -> Stage:
         try:
@@ -128,7 +126,6 @@ class Stage:
             if time.monotonic() - began_s > READY_S:
                 raise StageError(f"the controller did not scan within {READY_S:g} s:\n{self.log_tail()}")
             self._stop.wait(STEP_S)
-        self.ready_s = time.monotonic() - began_s
 
     def check(self) -> None:
         """Raise ``StageError`` or ``VirtualSiteError`` when the controller or the virtual site is no more."""

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from interfaces.domain.codec import CodecError, digest, fingerprint, pack, unpack, unpack_any
-from interfaces.domain.codec_json import MAX_DEPTH, from_json, to_json
+from interfaces.domain.codec_json import MAX_DEPTH, from_json
 from interfaces.domain.plan import Plan
 from interfaces.domain.targets import Target, Targets
 from interfaces.domain.units import MISSING, NEVER_S, Bools, Floats, Ints
@@ -260,23 +260,39 @@ def test_a_digest_is_stable_over_processes_and_versions():
 # -- JSON -------------------------------------------------------------------------------------------------------------
 
 
+def as_json(value: object) -> object:
+    """Plain data of a record as a sender would write it: fields by name, null for what is missing."""
+    if dataclasses.is_dataclass(value):
+        return {field.name: as_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, np.ndarray):
+        return as_json(value.tolist())
+    if isinstance(value, list | tuple):
+        return [as_json(one) for one in value]
+    if isinstance(value, Mapping):
+        return {key: as_json(one) for key, one in value.items()}
+    if isinstance(value, Colour):
+        return value.name
+    missing = (type(value) is int and value == MISSING) or (type(value) is float and value == NEVER_S)
+    return None if missing else value
+
+
+def to_json(value: object) -> str:
+    return json.dumps(as_json(value), allow_nan=False, ensure_ascii=False)
+
+
 @given(everything(st.integers(-(2**62), 2**62) | st.just(MISSING), FINITE | st.just(NEVER_S), min_side=1))
 @settings(max_examples=300, deadline=None)
 def test_json_comes_back_as_the_same_object(value):
-    text = to_json(value)
-    assert isinstance(text, str)
-    assert same(value, from_json(text, Everything))
+    assert same(value, from_json(to_json(value), Everything))
 
 
 def test_missing_is_null_and_never_a_number():
     value = Inner(np.array([MISSING, 3]), np.array([True, False]), None)
-    assert to_json(value) == '{"amount_ma":[null,3],"late":[true,false],"name":null}'
+    assert same(value, from_json('{"amount_ma":[null,3],"late":[true,false],"name":null}', Inner))
 
 
 def plan_json(**change: object) -> str:
-    text = to_json(PLAN)
-    assert isinstance(text, str)
-    return json.dumps({**json.loads(text), **change})
+    return json.dumps({**json.loads(to_json(PLAN)), **change})
 
 
 @pytest.mark.parametrize(
@@ -315,7 +331,7 @@ def test_json_is_refused_with_its_reason(text, reason):
 
 def test_brackets_inside_strings_are_no_depth():
     value = Inner(np.array([1]), np.array([True]), '[[[[[[[[[["\\[[[[')
-    assert same(value, from_json(str(to_json(value)), Inner))
+    assert same(value, from_json(to_json(value), Inner))
 
 
 def test_the_depth_scan_is_linear_in_hostile_text():
@@ -326,8 +342,3 @@ def test_the_depth_scan_is_linear_in_hostile_text():
 @settings(max_examples=300, deadline=None)
 def test_no_text_makes_json_reading_raise(text):
     assert isinstance(from_json(text, Plan), CodecError)
-
-
-def test_what_json_cannot_tell_is_an_error_and_not_a_wrong_number():
-    inf = Targets(1, math.inf, (), 0.0, 1, np.array([1.0]))
-    assert str(to_json(inf)) == "issued_epoch_s: inf cannot be told in JSON"
