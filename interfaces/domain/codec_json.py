@@ -1,8 +1,8 @@
 """JSON from elsewhere -> frozen facts: the border check of plans and targets that come as text.
 
-As strict as ``codec``. Fields go by name. Missing is ``null``: it is read as ``MISSING`` in an integer and ``NEVER_S`` in a time. Size and depth
-are bounded before anything is parsed; duplicate keys, unknown keys, missing keys, NaN, infinities, fractions in integer
-columns and ragged columns are refused with the path to the field.
+As strict as ``codec``. Fields go by name. Missing is ``null``: it is read as ``MISSING`` in an integer and ``NEVER_S``
+in a time. Size and depth are bounded before anything is parsed; duplicate keys, unknown keys, missing keys, NaN,
+infinities, fractions in integer columns and ragged columns are refused with the path to the field.
 """
 
 from __future__ import annotations
