@@ -87,7 +87,8 @@ class Model:
     @property
     def counts(self) -> tuple[str, ...]:
         """The points that say how often groups repeat."""
-        return tuple({group.count: None for group in _all_groups(self.groups) if _is_point(group.count)})
+        counts = [group.count for group in _all_groups(self.groups)]
+        return tuple(dict.fromkeys(count for count in counts if isinstance(count, str) and count != _DERIVED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +210,3 @@ def _all_groups(groups: tuple[Group, ...]) -> Iterator[Group]:
     for group in groups:
         yield group
         yield from _all_groups(group.groups)
-
-
-def _is_point(count: int | str) -> bool:
-    return isinstance(count, str) and count != _DERIVED

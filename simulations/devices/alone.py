@@ -15,7 +15,7 @@ from interfaces.drivers.registers import EncodeFailure, Value, decode, encode
 from interfaces.errors import UserError
 from simulations.devices.lines import LOCALHOST
 from simulations.devices.models import ChargerPoint, Device, MeterDevice, PowerDevice, RequestCount
-from simulations.devices.moment import Counters
+from simulations.devices.moment import Counters, Moment
 from simulations.devices.registers import Identity, Served, station
 from simulations.plant.building import BuildingLoad
 from simulations.plant.site import Environment, Plant
@@ -74,6 +74,24 @@ def _words(device: Served, register: Register, text: str) -> tuple[int, ...]:
     return words
 
 
+@dataclass(slots=True)
+class StillDevice:
+    """A device that shows what was put into it and does nothing on its own: an I/O module."""
+
+    device: Served
+    frozen: bool = False
+    blind: bool = False
+
+    def refresh(self, moment: Moment) -> None:
+        """No value of its own."""
+
+    def heard(self, now_s: float) -> None:
+        """Nobody is missed."""
+
+    def restart(self, now_s: float) -> None:
+        """It keeps what it has."""
+
+
 class LoneDevice:
     """A device with a small plant of its own: a socket without a car, a battery, an inverter at noon, a meter.
 
@@ -95,6 +113,8 @@ class LoneDevice:
             return ChargerPoint(point, self.plant, number, None, _nobody)
         if point.profile.kind == "meter":
             return MeterDevice(point, 0)
+        if point.profile.kind == "io":
+            return StillDevice(point)
         return PowerDevice(point, self.plant, number, CAPACITY_WH, _nobody)
 
     def advance(self) -> None:

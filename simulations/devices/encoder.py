@@ -49,7 +49,7 @@ SAME_NAME_ROLES: Final[Mapping[str, str]] = {
 
 _STAND_INS: Final[Mapping[PilotName, tuple[PilotName, ...]]] = {
     "A": (), "B1": ("B2",), "B2": ("B1",), "C1": ("C2",), "C2": ("C1", "D2"), "D1": ("C1",), "D2": ("C2",),
-    "E": ("F", "B1"), "F": ("E", "B1"),
+    "E": ("F", "B1", "B2"), "F": ("E", "B1", "B2"),
 }  # fmt: skip
 """What a charger reports that cannot tell a state from its neighbour."""
 
@@ -91,7 +91,10 @@ def role_writers(device: Served) -> dict[str, Put]:
     """A ``Put`` per numeric role of a device's profile."""
     found: dict[str, list[Put]] = {}
     used: set[str] = set()
+    plain = {expression for expression in device.profile.roles.values() if isinstance(expression, str)}
     for role, expression in device.profile.roles.items():
+        if isinstance(expression, Sum) and all(term in plain for term in expression.sum):
+            continue  # its terms are roles of their own
         if ROLE_UNITS[role] != "text":
             found[role] = _writers(device, expression, ROLE_UNITS[role], used)
     for name, role in SAME_NAME_ROLES.items():
@@ -133,6 +136,10 @@ def _writers(device: Served, expression: Expression, unit: str, used: set[str]) 
         case First(first=terms):
             # A device that has the better register fills it; what a sum would read is filled by name.
             found = [put for term in terms if not isinstance(term, Sum) for put in _writers(device, term, unit, used)]
+        case Sum(sum=(str() as gain, Negate(negate=str() as loss))):
+            # A register for each direction, such as charging and discharging.
+            found = [_direction(put, 1.0) for put in _writers(device, gain, unit, used)]
+            found += [_direction(put, -1.0) for put in _writers(device, loss, unit, used)]
         case Sum(sum=terms):
             found = [_scaled(put, 1.0 / len(terms)) for term in terms for put in _writers(device, term, unit, used)]
         case Lookup(lookup=name, table=table):
@@ -146,6 +153,10 @@ def _writers(device: Served, expression: Expression, unit: str, used: set[str]) 
 def _looked_up(put: Put, table: Mapping[int, float]) -> Put:
     raws = {float(value): float(raw) for raw, value in table.items()}
     return lambda value: put(raws[value]) if value is not None and value in raws else None
+
+
+def _direction(put: Put, sign: float) -> Put:
+    return lambda value: put(None if value is None else max(value * sign, 0.0))
 
 
 def _scaled(put: Put, factor: float) -> Put:

@@ -16,6 +16,7 @@ from interfaces.drivers.profile_control import CurrentSetpoint, PowerSetpoint, W
 from interfaces.drivers.register_bank import OnWrite
 from interfaces.drivers.registers import Value, decode
 from interfaces.drivers.roles import UNIT_FACTORS, registers_of
+from interfaces.drivers.setpoints import readback_milli, readback_names
 from simulations.devices.encoder import Put, register_writer, role_writers, state_writer
 from simulations.devices.moment import Moment
 from simulations.devices.registers import Served, put_role
@@ -367,21 +368,32 @@ class PowerDevice:
             self._command(control, main)
         return None
 
-    def _read(self, name: str) -> float:
+    def _value(self, name: str) -> Value | None:
         register: Register = self.device.profile.register(name)
         words = self.device.point.get(register.table, register.address, register.words)
         if words is None:
-            return 0.0
-        value = decode(register, words, self.device.profile.word_order, self.device.factors.get(register.sf or ""))
+            return None
+        return decode(register, words, self.device.profile.word_order, self.device.factors.get(register.sf or ""))
+
+    def _read(self, name: str) -> float:
+        value = self._value(name)
         return float(value) if isinstance(value, int | float) else 0.0
+
+    def _told_w(self, control: PowerSetpoint, main: Write) -> float:
+        if control.percent_of is not None:
+            return self._read(main.register) / main.factor / PER_CENT * self._read(control.percent_of)
+        profile = self.device.profile
+        if "setpoint_w" in profile.roles:
+            told_milliw = readback_milli(profile, {name: self._value(name) for name in readback_names(profile)})
+            return (told_milliw or 0) / MILLI
+        return self._read(main.register) / main.factor
 
     def _command(self, control: PowerSetpoint, main: Write) -> None:
         plant, k = self._plant, self._column
-        constants = [write for write in control.writes if write.constant is not None]
+        constants = [write for write in control.writes if write.constant is not None and write.when is None]
         if not all(self._read(write.register) == write.constant for write in constants):
             return
-        amount = self._read(main.register) / main.factor
-        watts = amount if control.percent_of is None else amount / PER_CENT * self._read(control.percent_of)
+        watts = self._told_w(control, main)
         amps = (-watts if control.kind == "export_limit" else watts) / self._volts_v
         plant.supplies.setpoint_a[k] = amps
         if not plant.supplies.ignores_writes[k]:
