@@ -52,6 +52,11 @@ async def provision(port: ModbusPort, device: Device) -> ReadFailure | WriteFail
         for name in (failsafe.timeout_write,) if failsafe.timeout_write else ():
             value = in_register_unit(profile.register(name), Fraction(timeout_s))
             wanted.append((name, failsafe.timeout_read or "", value))
+        wanted += [
+            (test.register, test.register, exact(test.one_of[0]))
+            for test in failsafe.active_when
+            if test.one_of and isinstance(test.one_of[0], int) and profile.register(test.register).writable
+        ]
     return await _write_what_differs(port, device, wanted, names)
 
 

@@ -11,6 +11,7 @@ from interfaces.drivers.profile_load import profile_ids
 from interfaces.drivers.readings import NOT_AVAILABLE
 from interfaces.drivers.register_bank import RegisterBank
 from tests.interfaces.drivers.far_side import bench, device, spec
+from tests.interfaces.drivers.golden_chargers import GOLDEN as CHARGERS
 from tests.interfaces.drivers.golden_power import GOLDEN
 from tests.interfaces.drivers.sunspec_device import SUNSPEC_GOLDEN, chain
 
@@ -156,13 +157,13 @@ SDM630_ROLES = {
 
 HYC = {
     (1, "input", 2): (2, 0, 0x0000, 0xC350, 0x4859, 0x4330, 0x3100, *[0] * 9, 1, *[0] * 27, 1, 8, 3),  # "HYC01"
-    (1, "input", 100): (3, 0x0000, 0x9C40, 0x3039, 0x0000, 0xC350, 600, 1234, 57, 1),  # 50 000 W, 12.34 kWh, 57 %
+    (1, "input", 100): (3, 0x0000, 0x9C40, 0x3039, 0x0000, 0xC350, 600, 1234, 5700, 1),  # 50 000 W, 12.34 kWh, 57 %
     (1, "input", 110): (0,) * 22,
     (1, "input", 132): (0, 0, 0x0012, 0xD687),  # 1 234 567 Wh
     (1, "holding", 100): (0x0001, 0x86A0),  # 100 000 W: 161.03 A at 3 x 207 V
 }
 HYC_ROLES = {
-    "current_l1_a": 67.915, "current_l2_a": 67.915, "current_l3_a": 67.915, "offered_a": 161.03, "energy_wh": 1234567,
+    "current_l1_a": 67.915, "current_l2_a": 67.915, "current_l3_a": 67.915, "offered_a": 161.0306, "energy_wh": 1234567,
     "session_energy_wh": 12340.0, "soc_pct": 57, "serial": "HYC01",
 }  # fmt: skip
 
@@ -183,7 +184,7 @@ CONTRACTS: dict[
 
 
 def test_every_shipped_profile_has_its_contract():
-    assert set(CONTRACTS) | set(GOLDEN) | SUNSPEC_GOLDEN == set(profile_ids())
+    assert set(CONTRACTS) | set(GOLDEN) | set(CHARGERS) | SUNSPEC_GOLDEN == set(profile_ids())
 
 
 @pytest.mark.parametrize("name", CONTRACTS)
