@@ -9,7 +9,7 @@ from controller.core.params import SATISFIED_MA, SATISFIED_RETRY_S, SATISFIED_S
 from controller.core.records import Sessions
 from interfaces.domain.image import Image, Pilot
 from interfaces.domain.topology import Topology
-from interfaces.domain.units import MILLI, MISSING, NEVER_S, Bools, Ints
+from interfaces.domain.units import MILLI, MISSING, NEVER_S, Bools, Floats, Ints
 
 
 def plugged_in(image: Image, before: Bools) -> Bools:
@@ -61,29 +61,23 @@ def advance_sessions(
     carried = state.carried & ~known_pilot
     kept = recognised(state, image, began)
     new = (began | (state.carried & known_pilot)) & ~kept
-    dt_ms = int(dt_s * MILLI + 0.5)
-    energy = np.where(new, 0, state.energy_mws) + np.where(plugged, power_mw(image, topology) * dt_ms // MILLI, 0)
+    gained = power_mw(image, topology) * int(dt_s * MILLI + 0.5) // MILLI
     drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
     offered = offer_ma >= topology.min_ma
-    fresh = image.asset_sample_s > state.reading_s
-    known = ((image.asset_ma != MISSING) | (topology.wired == 0)).all(axis=1)
-    low = plugged & offered & known & (drawn < SATISFIED_MA)
-    low_s = np.where(low, np.minimum(state.low_s, now_s), np.where(fresh | ~plugged | ~offered, np.inf, state.low_s))
     served = np.where(offered & plugged, now_s, np.where(new, NEVER_S, state.served_s))
     waited = now_s - np.maximum(served, np.where(began, now_s, state.plugged_s))
-    satisfied = np.where(
-        state.satisfied,
-        plugged & ~began & (drawn < SATISFIED_MA) & ~(~offered & (waited >= SATISFIED_RETRY_S)),
-        plugged & ~began & low & fresh & (now_s - low_s >= SATISFIED_S),
-    )
+    low_s = _low_since(state, image, topology, plugged & offered, drawn, now_s)
+    fresh = image.asset_sample_s > state.reading_s
+    asleep = fresh & (now_s - low_s >= SATISFIED_S)
+    stays = (drawn < SATISFIED_MA) & ~(~offered & (waited >= SATISFIED_RETRY_S))
     nxt = Sessions(
         plugged=plugged,
         plugged_s=np.where(began & new, now_s, np.where(plugged | carried, state.plugged_s, NEVER_S)),
         start_s=np.where(began, NEVER_S, state.start_s),
         served_s=served,
         low_s=low_s,
-        satisfied=satisfied,
-        energy_mws=energy,
+        satisfied=plugged & ~began & np.where(state.satisfied, stays, asleep),
+        energy_mws=np.where(new, 0, state.energy_mws) + np.where(plugged, gained, 0),
         reading_s=np.maximum(state.reading_s, image.asset_sample_s),
         ever_drew=plugged & ~began & (state.ever_drew | (drawn >= SATISFIED_MA)),
         restarted=plugged & ~began & np.where(drawn >= SATISFIED_MA, ~offered, state.restarted),
@@ -92,6 +86,17 @@ def advance_sessions(
         carried=carried,
     )
     return nxt, began
+
+
+def _low_since(
+    state: Sessions, image: Image, topology: Topology, on_offer: Bools, drawn_ma: Ints, now_s: float
+) -> Floats:
+    """(N,) since when a car draws below 1 A although it has an offer; a scan without a new reading changes nothing."""
+    fresh = image.asset_sample_s > state.reading_s
+    known = ((image.asset_ma != MISSING) | (topology.wired == 0)).all(axis=1)
+    low = on_offer & known & (drawn_ma < SATISFIED_MA)
+    since: Floats = np.where(fresh | ~on_offer, np.inf, state.low_s)
+    return np.where(low, np.minimum(state.low_s, now_s), since)
 
 
 def _tags(state: Sessions, image: Image, present: Bools, new: Bools) -> tuple[str | None, ...]:
