@@ -74,7 +74,7 @@ def test_addresses_move_devices_and_nothing_else():
     here = wires_here(site, {"192.168.1.20:502": "127.0.0.1:1502", "/dev/ttyUSB0": "127.0.0.1:1503"})
     links = {wire.points[0].key: wire.link for wire in here}
     assert links["place-2"] == TcpLink("127.0.0.1", 1502)
-    assert links["place-1"] == TcpLink("192.168.1.21", 502)
+    assert links["place-1"] == TcpLink("192.168.1.21", 502, interface="eth1")
     meter = links["m-main"]
     assert isinstance(meter, RtuOverTcpLink)
     assert (meter.host, meter.port, meter.line.baud) == ("127.0.0.1", 1503, 9600)
