@@ -152,7 +152,7 @@ def test_facts_are_there_when_a_directory_is_given():
 
 def test_labels_of_the_meters_are_found():
     found = {
-        (profile.vendor, name.split(" (")[0])
+        (profile.vendor, name)
         for profile in filter(None, map(find_profile, profile_ids()))
         for name in (*profile.models, *profile.aliases)
     }
