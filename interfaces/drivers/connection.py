@@ -194,7 +194,7 @@ class Connection:
 
     def _life_bit_due(self, member: Member, now_s: float) -> bool:
         device = member.device
-        if not device.spec.managed or not wants_life_bit(device):
+        if not device.spec.managed or member.book.foreign or not wants_life_bit(device):
             return False
         if now_s > self._outbox.lease_until_s(member.key):
             return False
@@ -267,9 +267,9 @@ class Connection:
         now_s = self._clock()
         self._note(member, failure)
         if failure is None:
-            foreign = is_foreign(member.device.profile, member.device.values)
+            foreign = member.book.foreign = is_foreign(member.device.profile, member.device.values)
             member.provision_at_s, member.provision_failures = now_s + (FOREIGN_RETRY_S if foreign else AGAIN_S), 0
-            member.book.provisioned = not foreign
+            member.book.provisioned = True
             return
         member.provision_at_s = now_s + RETRY_S
         member.provision_failures += 1

@@ -1,7 +1,7 @@
 """Is this the make, the map and the word order the profile describes? Pure.
 
 Checks are made on the registers a profile names, at every connect and once an hour. A failed "identity" check means
-that another device answers, so nothing but a lower current is ever written to it; a failed "plausible" check means that
+that another device answers, so nothing but a pause is ever written to it; a failed "plausible" check means that
 a word order, a scale or a setting on the device is not what the profile expects.
 """
 

@@ -16,6 +16,7 @@ from interfaces.drivers.failsafe import in_register_unit, timeout_to_write_s
 from interfaces.drivers.fingerprint import is_foreign, suspicions
 from interfaces.drivers.modbus import ModbusPort
 from interfaces.drivers.profile import Register
+from interfaces.drivers.register_sets import find_register_set
 from interfaces.drivers.registers import EncodeFailure, exact, writable_words
 from interfaces.drivers.replies import ReadFailure, WriteFailure
 
@@ -41,7 +42,10 @@ async def provision(port: ModbusPort, device: Device) -> ReadFailure | WriteFail
         failure = await read_now(port, device, group)
         if failure is not None:
             return failure
-    device.reading = replace(device.reading, suspect=suspicions(profile, device.values))
+    suspect = suspicions(profile, device.values)
+    if profile.register_sets and is_foreign(profile, device.values):
+        suspect = (*suspect, (await find_register_set(port, profile, device.spec.unit)).advice)
+    device.reading = replace(device.reading, suspect=suspect)
     failure = await read_now(port, device, names)
     if failure is not None or not device.spec.managed or is_foreign(profile, device.values):
         return failure  # nothing is prepared in what may be another make's registers

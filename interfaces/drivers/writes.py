@@ -55,6 +55,8 @@ class WriteBook:
     """The failsafe registers were seen to (or there are none) since connecting."""
     stopped: bool = False
     """Our stop was acknowledged and not taken back since."""
+    foreign: bool = False
+    """Another make, map or scale answers than the profile describes: only a pause is written."""
     life_bit_s: float = NEVER_S
 
     def forget(self) -> None:
@@ -166,7 +168,7 @@ def _setpoint_order(device: Device, book: WriteBook, value: int, now_s: float) -
     target, last = target_of(device, value), book.written.get("setpoint")
     known = last if last is not None else device.reading.setpoint.readback_milli
     change = abs(target) - abs(known) if known is not None else abs(target)
-    if target and change >= 0 and not book.provisioned:
+    if target and (book.foreign or (change >= 0 and not book.provisioned)):
         return None
     if last != target:
         return change
