@@ -1,8 +1,8 @@
 """From wishes and state to one allocation problem: who asks, in which order, on which phases.
 
-Order key (design 4.3): tier, never-pause cars already running, cars inside their minimum on time, satisfied cars last,
-urgency, credit in whole quanta of 15 min (a car inside its own quarter of an hour before all), running before waiting,
-plug-in time, id.
+Order key (design 4.3): tier, never-pause cars already running, cars inside their minimum on time, urgency, credit in
+whole quanta of 15 min (a car inside its own quarter of an hour before all), running before waiting, plug-in time, id.
+Satisfied cars come after everybody else's wishes.
 """
 
 from __future__ import annotations
@@ -42,8 +42,9 @@ def demand_of(
     unfit = ~offered & state.timers.limit_paused & ~(now_s - state.timers.fit_s >= RESTART_FIT_S)
     single = topology.can_switch & (state.switching.step == 0) & (state.switching.mode == 3)
     single &= (now_s - state.switching.dwell_s >= PHASE_DWELL_S) & (state.switching.failures < PHASE_TRIES)
+    order, spare = admission_order(state, asks, topology, wish.rank, never_pause, now_s)
     return Demand(
-        order=admission_order(state, asks, topology, wish.rank, never_pause, now_s),
+        order=order,
         floor_ma=floor,
         ceiling_ma=ceiling,
         tier=np.where(topology.kind == int(AssetKind.BATTERY), STORAGE_TIER, topology.tier) * RANKS + wish.rank,
@@ -53,6 +54,7 @@ def demand_of(
         probe_ma=np.where(topology.is_evse, np.minimum(floor + RESTART_HEADROOM_MA, np.maximum(ceiling, floor)), floor),
         single=single,
         single_cost=one_phase(weights, topology),
+        spare=spare,
     )
 
 
@@ -79,17 +81,20 @@ def waiting_credits(state: ControllerState, asks: Bools, now_s: float) -> Floats
 
 def admission_order(
     state: ControllerState, asks: Bools, topology: Topology, rank: Ints, never_pause: Bools, now_s: float
-) -> tuple[int, ...]:
-    """Columns of the asking assets, first served first."""
+) -> tuple[tuple[int, ...], int]:
+    """Columns of the asking assets, first served first; and how many at the end are satisfied: those draw next to
+    nothing, so that they are offered only what all others leave.
+    """
     running = state.ledger.offer_ma > 0
     held = running & never_pause
     young = running & (now_s - state.sessions.start_s < MIN_ON_S)
+    spare = asks & state.sessions.satisfied & ~held & ~young
     keys = (
+        spare,
         topology.kind == int(AssetKind.BATTERY),
         topology.tier,
         ~held,
         ~young,
-        state.sessions.satisfied & ~held,
         rank,
         -waiting_credits(state, asks, now_s),
         ~running,
@@ -98,4 +103,4 @@ def admission_order(
     columns = np.flatnonzero(asks)
     ids = [topology.assets[i].id for i in columns.tolist()]
     rows = zip(*(key[columns].tolist() for key in keys), ids, columns.tolist(), strict=True)
-    return tuple(row[-1] for row in sorted(rows))
+    return tuple(row[-1] for row in sorted(rows)), int(spare.sum())

@@ -7,7 +7,7 @@ queued asset room for its minimum.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -25,7 +25,8 @@ class Demand:
     """One allocation problem. ``order``: asset columns in admission order. ``floor_ma`` (N,) minimum current,
     ``ceiling_ma`` (N,) upper bound, ``tier`` and ``weight`` (N,) for filling, ``cost`` (N, 4) one mA's price per row,
     ``probation`` (N,) may not start now, but is told whether ``probe_ma`` (N,) would fit; ``single`` (N,) may start on
-    one phase at ``single_cost`` (N, 4), and fits where that fits.
+    one phase at ``single_cost`` (N, 4), and fits where that fits. ``spare``: so many at the end of ``order`` share only
+    what all others leave.
     """
 
     order: tuple[int, ...]
@@ -38,6 +39,7 @@ class Demand:
     probe_ma: Ints
     single: Bools
     single_cost: Ints
+    spare: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,24 @@ class Allocation:
 
 def allocate(budget: Ints, demand: Demand, topology: Topology) -> Allocation:
     """Solve. ``budget`` (C, 4) is what the demanding assets may use together. Rows at ``NO_LIMIT`` never bind."""
+    cut = len(demand.order) - demand.spare
+    first = _solve(budget, replace(demand, order=demand.order[:cut]), topology)
+    if not demand.spare:
+        return first
+    taken = row_sums(topology, first.cost * first.amps_ma[:, None])
+    left = np.where(budget < NO_LIMIT, budget - taken, NO_LIMIT)
+    rest = _solve(left, replace(demand, order=demand.order[cut:]), topology)
+    return Allocation(
+        first.amps_ma + rest.amps_ma,
+        np.where(first.binding == NOBODY, rest.binding, first.binding),
+        first.admitted | rest.admitted,
+        first.fits | rest.fits,
+        first.on_one | rest.on_one,
+        np.where(rest.on_one[:, None], rest.cost, first.cost),
+    )
+
+
+def _solve(budget: Ints, demand: Demand, topology: Topology) -> Allocation:
     admitted, fits, on_one, binding = _admit(budget, demand, topology)
     cost = np.where(on_one[:, None], demand.single_cost, demand.cost)
     amps = np.where(admitted, demand.floor_ma, 0)

@@ -20,10 +20,10 @@ PROTECTION_REASONS: Final[tuple[int, ...]] = tuple(
     int(r) for r in (Reason.PROTECTION_REDUCE, Reason.PROTECTION_PAUSE, Reason.PROTECTION_STOP)
 )
 WAITING: Final[tuple[Reason, ...]] = (
+    Reason.SATISFIED,
     Reason.MIN_OFF_TIME,
     Reason.RESTART_MARGIN,
     Reason.ROTATED,
-    Reason.SATISFIED,
     Reason.QUEUED,
 )
 BY_CIRCUIT: Final[tuple[int, ...]] = (int(Reason.CIRCUIT), int(Reason.QUEUED))
@@ -57,10 +57,10 @@ def explain(
         want < np.maximum(floor, 1),
         below_floor,
         allocation.on_one,
+        queued & state.sessions.satisfied,
         waiting_off,
         on_trial,
         rotated,
-        queued & state.sessions.satisfied,
         queued,
         waiting & (setpoint_ma < allocation.amps_ma),
         reached,

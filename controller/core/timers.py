@@ -26,6 +26,7 @@ LIMIT_REASONS = np.array(
             Reason.FIRE,
             Reason.FAILSAFE,
             Reason.N_MINUS_1,
+            Reason.SATISFIED,
         )
     ],
     dtype=np.int64,

@@ -161,3 +161,42 @@ def test_a_full_car_is_offered_again_within_half_an_hour():
     while table.amps("e0") == 0 and table.now_s < gone_s + 4000:
         table.after(scans=1)
     assert table.now_s - gone_s <= 1800 + 60
+
+
+def sleeper_beside(rated_a: float, **facts) -> Table:
+    """A sleeping car and one that takes what it gets, ten minutes later."""
+    table = Table(site([gcp(rated_a, **QUIET)], [evse("e0", **facts), evse("e1")]))
+    return table.plug("e0", asleep=True).plug("e1").after(seconds=600)
+
+
+def test_a_full_car_gives_its_minimum_to_a_running_one_that_can_use_it():
+    table = sleeper_beside(20.0).expect(e0=0, e1=16)
+    assert table.reason("e0") == Reason.SATISFIED
+
+
+def test_what_all_others_leave_is_offered_to_the_full_car():
+    sleeper_beside(22.5).expect(e0=6, e1=16)
+
+
+def test_a_full_car_that_may_not_be_paused_keeps_its_minimum():
+    sleeper_beside(20.0, never_pause=True).expect(e0=6)
+
+
+def test_a_full_car_is_not_switched_on_and_off_with_the_others_current():
+    """Room for it comes and goes every 20 s: it waits at least two minutes and for 30 s of room."""
+    table = sleeper_beside(24.0)
+    table.setpoints.clear()
+    for k in range(45):
+        table.load_a[0] = 4.0 if k % 2 else 0.0
+        table.after(seconds=20)
+    on = np.array(table.setpoints)[:, 0] > 0
+    assert int((np.diff(on.astype(int)) != 0).sum()) <= 2
+
+
+def test_a_full_car_that_wakes_gets_its_share_again():
+    table = sleeper_beside(20.0).expect(e0=0)
+    table.cars[0].asleep = False
+    table.scan_s = 5.0
+    table.after(seconds=1900)
+    assert table.amps("e0") >= 6.0
+    table.after(seconds=120).expect(e0=10, e1=10)
