@@ -150,7 +150,9 @@ class LoneDevice:
         if step and port:
             groups = [(port + step * n, {profile.points.units[n]: p.point}) for n, p in enumerate(self.points)]
         else:
-            groups = [(port, {profile.points.units[n]: p.point for n, p in enumerate(self.points)})]
+            # Points that share a unit id share a bank, or sit on other ports: the first one is served.
+            units = zip(reversed(profile.points.units), reversed(self.points), strict=True)
+            groups = [(port, {unit: point.point for unit, point in units})]
         if profile.points.station_unit is not None:
             groups[0][1][profile.points.station_unit] = self.points[0].station
         return [ModbusServer(u, host=LOCALHOST, port=p, framing=framing, max_connections=limit) for p, u in groups]
