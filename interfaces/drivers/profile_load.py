@@ -156,6 +156,8 @@ def _extended(document: dict[str, Any], depth: int = 0) -> dict[str, Any]:
     if depth >= MAX_EXTENDS:
         raise _BadDocumentError(f"extends: more than {MAX_EXTENDS} profiles build on each other")
     for text in _shipped_texts().values():
+        if not re.search(rf"^id: {re.escape(str(parent_id))}\s*$", text, re.MULTILINE):
+            continue  # parsing takes its time
         parent = _document(text)
         if parent.get("id") == parent_id:
             merged = _merge(_extended(parent, depth + 1), document)
