@@ -24,15 +24,7 @@ from interfaces.drivers.member import Member, has_restarted
 from interfaces.drivers.modbus import Counters, ModbusPort
 from interfaces.drivers.outbox import Outbox
 from interfaces.drivers.polling import SETTLE_FOR_S
-from interfaces.drivers.provision import (
-    AGAIN_S,
-    FOREIGN_RETRY_S,
-    RETRY_S,
-    provision,
-    read_now,
-    write_value,
-    write_words,
-)
+from interfaces.drivers.provision import RETRY_S, again_s, provision, read_now, write_value, write_words
 from interfaces.drivers.readings import FailsafeStatus, Readings
 from interfaces.drivers.replies import Fault, ReadFailure, WriteFailure
 from interfaces.drivers.setpoints import (
@@ -268,7 +260,7 @@ class Connection:
         self._note(member, failure)
         if failure is None:
             foreign = member.book.foreign = is_foreign(member.device.profile, member.device.values)
-            member.provision_at_s, member.provision_failures = now_s + (FOREIGN_RETRY_S if foreign else AGAIN_S), 0
+            member.provision_at_s, member.provision_failures = now_s + again_s(foreign=foreign), 0
             member.book.provisioned = True
             return
         member.provision_at_s = now_s + RETRY_S

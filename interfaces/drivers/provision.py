@@ -64,6 +64,11 @@ async def provision(port: ModbusPort, device: Device) -> ReadFailure | WriteFail
     return await _write_what_differs(port, device, wanted, names)
 
 
+def again_s(*, foreign: bool) -> float:
+    """When to see to a device again: soon, where another make answers than was expected."""
+    return FOREIGN_RETRY_S if foreign else AGAIN_S
+
+
 async def _write_what_differs(
     port: ModbusPort, device: Device, wanted: Sequence[tuple[str, str, Fraction]], names: tuple[str | None, ...]
 ) -> ReadFailure | WriteFailure | None:

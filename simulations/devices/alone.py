@@ -63,7 +63,7 @@ def settings_of(device: Served, texts: Sequence[str]) -> tuple[Setting, ...]:
 
 def _words(device: Served, register: Register, text: str) -> tuple[int, ...]:
     value: Value = text
-    if register.type not in {"string", "raw"}:
+    if register.type not in {"string", "raw"} and not (register.text in {"low_byte", "high_byte"} and text.isalpha()):
         try:
             value = float(text)
         except ValueError:
