@@ -63,6 +63,7 @@ METERS = {
         {
             "current_l1_a": 16.12, "current_l3_a": None, "power_w": -5000.0, "power_l1_w": 3680.0,
             "energy_import_wh": 1234560.0, "energy_export_wh": None, "serial": "1234567", "frequency_hz": 50.0,
+            "power_factor": -0.9, "power_factor_l1": None,
         },
     ),
     "cg_em100_et100": Golden(
@@ -84,6 +85,7 @@ METERS = {
         {
             "current_l1_a": 16.123, "voltage_l1_v": 230.1, "power_w": -5000.0, "reactive_var": -100.0,
             "energy_import_wh": 1234500.0, "energy_export_wh": 100.0, "frequency_hz": 50.0, "serial": "BX1234",
+            "apparent_l1_va": 5000.0, "apparent_va": 5000.0, "power_factor_l1": -0.9, "power_factor": -0.9,
         },
     ),
     "cg_em300_et300": Golden(
@@ -107,7 +109,8 @@ METERS = {
         },
         {
             "current_l1_a": 16.123, "current_l2_a": 0.0, "current_l3_a": 100.0, "power_w": -5000.0, "power_l3_w": None,
-            "reactive_var": -100.0, "energy_import_wh": 1234500.0, "frequency_hz": 50.0,
+            "reactive_var": -100.0, "energy_import_wh": 1234500.0, "frequency_hz": 50.0, "apparent_va": 5000.0,
+            "power_factor_l1": -0.9, "power_factor": -1.0, "energy_export_l1_wh": None,
         },
     ),
     "eastron_sdm72d_m": Golden(
@@ -203,7 +206,8 @@ METERS = {
             **FLOAT_METER, "pf_l1": 0.5, "apparent_power_total": 3680.0, "reactive_power_total": 100.0,
             "pf_total": -0.5, "energy_import": 1234.0, "energy_export": None,
         },
-        {**FLOAT_ROLES, "reactive_var": 100.0, "energy_import_wh": 1234.0, "energy_export_wh": None},
+        {**FLOAT_ROLES, "reactive_var": 100.0, "energy_import_wh": 1234.0, "energy_export_wh": None,
+         "apparent_va": 3680.0, "power_factor_l1": 0.5, "power_factor": -0.5},
     ),
     "socomec_countis_diris": Golden(
         {

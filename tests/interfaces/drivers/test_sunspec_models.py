@@ -19,12 +19,12 @@ import yaml
 from interfaces.drivers.links import TcpLink
 from interfaces.drivers.modbus import ModbusPort
 from interfaces.drivers.modbus_server import ModbusServer
-from interfaces.drivers.profile import Table
+from interfaces.drivers.profile import Register, Table
 from interfaces.drivers.register_bank import RegisterBank
-from interfaces.drivers.registers import Value
+from interfaces.drivers.registers import Value, decode
 from interfaces.drivers.replies import Ok
 from interfaces.drivers.sunspec import FoundModel, NotFound
-from interfaces.drivers.sunspec_models import Group, Point, models, registers_of
+from interfaces.drivers.sunspec_models import NOT_IMPLEMENTED, Group, Point, models, registers_of
 from interfaces.drivers.sunspec_read import ModelReading, read_device, write_point
 from tests.interfaces.drivers.far_side import Now
 from tests.interfaces.drivers.sunspec_device import chain, text
@@ -59,10 +59,20 @@ def fact_points(part: Mapping[str, Any], *, top: bool) -> Iterator[dict[str, Any
             yield point
 
 
+def symbols_of(point: Mapping[str, Any]) -> dict[int, str]:
+    """Names of states; bit fields stay numbers."""
+    if point["type"] != "enum16":
+        return {}
+    known = point.get("symbols", {}).items()
+    # The definition of model 111 writes "ggOFF" where all its sisters write "OFF".
+    return {raw: name.removeprefix("gg") for raw, name in known if not name.startswith("RESERVED")}
+
+
 def stated(point: Point, model: int) -> dict[str, object]:
     return {
         "name": point.called.get(model, point.name), "off": point.offset, "type": point.type,
         "size": point.end - point.offset, "sf": point.sf, "unit": point.unit, "access": point.access,
+        "symbols": dict(point.symbols),
     }  # fmt: skip
 
 
@@ -70,7 +80,7 @@ def wanted(point: Mapping[str, Any]) -> dict[str, object]:
     return {
         "name": point["name"], "off": point["off"], "type": {"count": "uint16"}.get(point["type"], point["type"]),
         "size": point["size"], "sf": point.get("sf"), "unit": unit_of(point.get("unit")),
-        "access": point.get("access", "R"),
+        "access": point.get("access", "R"), "symbols": symbols_of(point),
     }  # fmt: skip
 
 
@@ -109,6 +119,33 @@ def test_points_do_not_overlap_and_factors_exist():
         names = {point.name for point in model.points}
         assert {point.sf for point in model.points if point.sf} <= names, number
         assert set(model.counts) <= names
+
+
+MISSING = {
+    "int16": (0x8000,), "uint16": (0xFFFF,), "acc16": (0,), "enum16": (0xFFFF,), "bitfield16": (0xFFFF,),
+    "sunssf": (0x8000,), "int32": (0x8000, 0), "uint32": (0xFFFF, 0xFFFF), "acc32": (0, 0), "enum32": (0xFFFF, 0xFFFF),
+    "bitfield32": (0xFFFF, 0xFFFF), "int64": (0x8000, 0, 0, 0), "uint64": (0xFFFF,) * 4, "acc64": (0,) * 4,
+    "float32": (0x7FC0, 0), "float64": (0x7FF8, 0, 0, 0), "string": (0,) * 4,
+}  # fmt: skip
+"""What a device shows for a point it does not have, word by word, from the specification's list of types."""
+
+
+@pytest.mark.parametrize("kind", MISSING)
+def test_not_implemented_of_every_type(kind):
+    register = Register("x", kind, 0, count=4 if kind == "string" else None, nan=_nan_of(kind))
+    assert decode(register, MISSING[kind], "msw_first") is None
+    almost = (*MISSING[kind][:-1], MISSING[kind][-1] ^ 1)
+    assert kind in ("float32", "float64", "string") or decode(register, almost, "msw_first") is not None
+
+
+def _nan_of(kind: str) -> tuple[int, ...]:
+    return (NOT_IMPLEMENTED[kind],) if kind in NOT_IMPLEMENTED else ()
+
+
+def test_every_type_of_the_tables_has_its_missing_value():
+    used = {point.type for model in models().values() for point in model.points}
+    assert used <= set(MISSING)
+    assert set(NOT_IMPLEMENTED) == set(MISSING) - {"float32", "float64", "string"}
 
 
 @contextlib.asynccontextmanager
@@ -262,6 +299,27 @@ async def test_a_length_that_does_not_fit_is_refused_and_the_others_are_read(mod
     assert told in refused.problem
     assert refused.values == {}
     assert values(behind)["W"] == 3680.0
+
+
+async def test_other_words_at_the_first_base_are_passed_by():
+    bank = chain(COMMON, MPPT, base=50000)
+    bank.put("holding", 40000, (0x5375, 0x6E54))
+    assert values((await readings(bank))[1])["SN"] == "SN42"
+
+
+async def test_a_chain_that_runs_out_of_the_addresses_is_given_up():
+    bank = chain(COMMON, base=50000)
+    bank.put("holding", 50000 + 2 + 68, (103, 20_000))
+    async with device(bank) as port:
+        found = await read_device(port, 1)
+    assert isinstance(found, NotFound)
+    assert "does not end" in found.reason
+
+
+async def test_the_end_of_the_chain_may_also_be_a_refusal():
+    bank = chain(COMMON, base=40000)
+    del bank.tables["holding"][40000 + 2 + 68]
+    assert set(await readings(bank)) == {1}
 
 
 async def test_a_common_model_without_its_pad_is_fine():
