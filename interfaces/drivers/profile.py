@@ -145,7 +145,7 @@ class Tcp:
 class Rtu:
     """Modbus RTU: line settings and the slowest answer (from end of request to start of reply).
 
-    ``unit_id``: the unit on a serial line, where it is another than over TCP.
+    ``unit_id``: the unit it leaves the factory with, where it is another than over TCP.
     """
 
     __pydantic_config__ = _STRICT

@@ -18,7 +18,6 @@ from interfaces.domain.site_types import (
     MeterEntry,
     ModbusGateway,
     ModbusRtu,
-    ModbusTcp,
     Site,
 )
 from interfaces.domain.units import MILLI
@@ -63,8 +62,6 @@ def _points(entry: DeviceEntry, profile: Profile, *, watched: bool) -> Iterator[
     for number, key in enumerate(keys):
         place = profile.points
         own = place.units[min(number, len(place.units) - 1)]
-        if not isinstance(entry.modbus, ModbusTcp) and profile.rtu is not None and profile.rtu.unit_id is not None:
-            own = profile.rtu.unit_id
         yield (
             _link(entry, profile, number * place.port_step),
             PointSpec(
