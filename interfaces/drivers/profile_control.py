@@ -150,15 +150,16 @@ class Behaviour:
     """What it does on its own.
 
     ``boot_current_a`` None: unknown, counts at nameplate. ``memory`` flash: every changed setpoint wears it, so
-    equal values are not rewritten faster than ``write_interval_s``. ``unmetered``: it measures no current; the car
-    counts at what it was offered, or at what a meter of its own says.
+    equal values are not rewritten faster than ``write_interval_s``, and not at all where nothing would expire;
+    "unknown" is treated like it. ``unmetered``: it measures no current; the car counts at what it was offered, or at
+    what a meter of its own says.
     """
 
     __pydantic_config__ = _STRICT
     boot_current_a: float | None = None
     idle_current_a: float = 0.0
     release_s: float = 10.0
-    memory: Literal["volatile", "flash"] = "volatile"
+    memory: Literal["volatile", "flash", "unknown"] = "volatile"
     write_interval_s: float = 0.0
     direct_current: bool = False
     unmetered: bool = False

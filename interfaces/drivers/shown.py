@@ -24,7 +24,8 @@ def shown_registers(profile: Profile, points: int = 1) -> tuple[Shown, ...]:
     """Every readable register once: those of the station, then per connector "point1.NAME" where a make places its
     connectors one after the other; a make with one connector, or one unit or port per connector, has plain names.
 
-    Registers that make the device hang up are left out. ``profile`` has absolute addresses. ``points``: how many connectors there are.
+    Registers that make the device hang up are left out. ``profile`` has absolute addresses. ``points``: how many
+    connectors there are.
     """
     in_blocks = bool(profile.points.address_step)
     found = []

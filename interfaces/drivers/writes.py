@@ -77,9 +77,9 @@ def timeout_s(device: Device) -> float:
 
 
 def renewal_s(device: Device) -> float:
-    """How often an unchanged setpoint is written; never, where nothing would expire and each write wears the device."""
+    """How often an unchanged setpoint is written; never, where nothing would expire and each write may wear it."""
     keepalive, behaviour = device.profile.keepalive, device.profile.behaviour
-    if keepalive.kind != "write" and behaviour.memory == "flash":
+    if keepalive.kind != "write" and behaviour.memory != "volatile":
         return float("inf")
     return max(timeout_s(device) / RENEWALS_PER_TIMEOUT, behaviour.write_interval_s)
 

@@ -320,3 +320,14 @@ def test_registers_are_shown_by_the_names_of_the_makers_table():
 def test_state_registers_are_shown_masked_and_bit_fields_whole(name, register, value, shown):
     profile = profile_of(name)
     assert shown_value(profile, profile.register(register), value) == shown
+
+
+@pytest.mark.parametrize(("name", "again"), [("peblar", False), ("vestel_evc04", False), ("go_e_charger", True)])
+async def test_an_unchanged_setpoint_is_written_again_only_where_that_cannot_wear_the_device(name, again):
+    golden = GOLDEN[name]
+    async with bench(golden_of(name), [spec(name)]) as found:
+        found.offer(10_000, lease_s=1000)
+        await found.until_idle()
+        found.log.clear()
+        await found.run_for(90.0, step_s=1.0)
+        assert any(addr == golden.told[0][0] for _, addr, _ in found.log) is again
