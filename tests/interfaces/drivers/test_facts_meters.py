@@ -150,6 +150,30 @@ def test_vendor_and_models_are_found_by_the_names_of_the_facts(file):
         assert head in names or head.split()[-1] in names or head.startswith(".."), head
 
 
+@pytest.mark.parametrize("file", files(), ids=lambda file: file.stem)
+def test_limits_and_transport_are_not_wider_than_the_facts(file):
+    facts = facts_of(file)
+    profile = find_profile(facts["device"]["id"])
+    if profile is None or facts["device"]["id"] in NO_TABLE:
+        pytest.skip("no profile with registers of its own")
+    limits, tcp = facts.get("limits", {}), facts["transport"].get("tcp")
+    assert profile.limits.max_read_words <= limits.get("max_read_registers", 125)
+    known = {function for function in limits.get("functions", ()) if function in (1, 2, 3, 4, 5, 6, 15, 16)}
+    assert set(profile.limits.functions) <= known
+    assert not known or profile.limits.functions or known == {1, 2, 3, 4, 5, 6, 15, 16}
+    if isinstance(tcp, dict) and isinstance(tcp.get("port"), int):
+        assert profile.tcp is not None
+        assert profile.tcp.port == tcp["port"]
+        if isinstance(tcp.get("max_connections"), int):
+            assert profile.tcp.max_connections == tcp["max_connections"]
+        if isinstance(tcp.get("unit_id"), int):
+            assert profile.points.units[0] == tcp["unit_id"]
+    if "rtu" in facts["transport"]:
+        assert profile.rtu is not None
+        assert profile.rtu.baud == facts["transport"]["rtu"].get("baud", profile.rtu.baud)
+        assert profile.rtu.format == facts["transport"]["rtu"].get("format", profile.rtu.format)
+
+
 def test_facts_are_there_when_a_directory_is_given():
     assert folder().is_dir()
     assert len(files()) > 20

@@ -7,6 +7,7 @@ import json
 import os
 import random
 import re
+import struct
 import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
@@ -364,7 +365,7 @@ def test_registers_of_a_model_cut_short_are_refused(length):
 
 # Maps of public test devices: each register says in a comment which point it is.
 
-_POINT = re.compile(r'<point id="(\w+)" offset="(\d+)" type="(\w+)"(?: len="\d+")?(?: sf="(\w+)")?')
+_POINT = re.compile(r'<point id="(\w+)"\s+offset="\d+"\s+type="(\w+)"(?:\s+len="\d+")?(?:\s+sf="(\w+)")?')
 
 
 def mapped(file: Path) -> tuple[RegisterBank, list[tuple[str, str | None, str]]]:
@@ -378,13 +379,14 @@ def mapped(file: Path) -> tuple[RegisterBank, list[tuple[str, str | None, str]]]
         if kind == "string":
             words = text(raw, int(regs.attrib["len"]))
         else:
-            size = {"u16": 1, "s16": 1, "u32": 2, "s32": 2}[kind]
-            bits = int(raw, 0) & ((1 << 16 * size) - 1)
+            size = {"16": 1, "32": 2, "64": 4}[kind[1:]]
+            number = int.from_bytes(struct.pack(">f", float(raw)), "big") if kind == "f32" else int(raw, 0)
+            bits = number & ((1 << 16 * size) - 1)
             words = tuple(bits >> 16 * (size - 1 - n) & 0xFFFF for n in range(size))
         bank.put("holding", addr, words)
         addr += len(words)
         if point := _POINT.search(line):
-            told.append((point[1], point[4], raw))
+            told.append((point[1], point[3], raw))
     return bank, told
 
 
@@ -418,6 +420,30 @@ def words_of(value: object, fact: Mapping[str, Any]) -> tuple[int, ...]:
     missing = 1 << 16 * size - 1 if fact["type"].startswith(("int", "sunssf")) else (1 << 16 * size) - 1
     bits = (missing if value is None else int(str(value))) & ((1 << 16 * size) - 1)
     return tuple(bits >> 16 * (size - 1 - n) & 0xFFFF for n in range(size))
+
+
+def test_types_of_a_public_test_device(reference_data):
+    lines = (reference_data / "modbus" / "sunspec_mbmap_test_device_1.xml").read_text("utf-8").splitlines()
+    bank, _ = mapped(reference_data / "modbus" / "sunspec_mbmap_test_device_1.xml")
+    seen = set()
+    for line in lines:
+        point, regs = _POINT.search(line), re.search(r'<regs offset="(\d+)"[^>]*>([^<]*)<', line)
+        if point is None or regs is None or point[2] not in MISSING or point[2] == "string":
+            continue
+        if point[1].startswith("acc") != point[2].startswith("acc"):
+            continue  # one line of the map calls an acc64 an int64
+        register = Register(point[1], point[2], 40000 + int(regs[1]), nan=_nan_of(point[2]))
+        words = bank.get("holding", register.address, register.words)
+        assert words is not None
+        found = decode(register, words, "msw_first")
+        if point[1].endswith("_u"):
+            assert found is None, line
+        elif found is None:
+            assert point[2] == "sunssf", line
+        else:
+            assert found == int(regs[2], 0), line
+        seen.add(point[2])
+    assert len(seen) >= 10
 
 
 async def test_the_described_1547_device(reference_data):
