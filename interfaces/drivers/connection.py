@@ -255,8 +255,11 @@ class Connection:
         device.resolved = True
 
     async def _provision(self, member: Member) -> None:
+        before = member.device.reading.suspect
         failure = await provision(self.port, member.device)
-        now_s = self._clock()
+        now_s, suspect = self._clock(), member.device.reading.suspect
+        if suspect != before:
+            log.warning("identity key=%s %s", member.key, " ".join(suspect) or "as expected again")
         self._note(member, failure)
         if failure is None:
             foreign = member.book.foreign = is_foreign(member.device.profile, member.device.values)
