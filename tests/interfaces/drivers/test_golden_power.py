@@ -57,3 +57,16 @@ def test_every_vector_covers_what_matters_of_its_kind(name):
     if profile.kind == "meter":
         assert {"current_l1_a", "power_w"} <= set(golden.roles)
     assert len(golden.registers) >= 2
+
+
+@pytest.mark.parametrize("name", [name for name in GOLDEN if not GOLDEN[name].roles])
+async def test_modules_are_polled_like_any_device(name):
+    async with bench(banks(name), [spec(name)]) as found:
+        await found.until_idle()
+        reading, (member,) = found.reading(), found.connection._members
+        assert reading.connected
+        assert reading.problem == ""
+        polled = {register for poll in profile_of(name).polls for register in poll.registers}
+        expected = {register: value for register, value in GOLDEN[name].registers.items() if register in polled}
+        assert len(expected) >= 2
+        assert {register: member.device.values[register] for register in expected} == expected
