@@ -1,50 +1,36 @@
-"""Registers as people are shown them: by the names of the maker's table, with the connector they belong to. Pure."""
+"""The names people see: registers by their name, or by the label several of them share. Pure.
+
+A gateway shows the same path for several services and, of some values, twice: in 16 bits and, on newer firmware, in 32.
+What answers is shown under the path; of several that answer, the one the profile calls by the plain path comes first.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from interfaces.drivers.profile import Profile, Register
-from interfaces.drivers.profile_bank import at_point
-from interfaces.drivers.profile_check import touches
+from interfaces.drivers.profile import Profile
 from interfaces.drivers.registers import Value
-from interfaces.drivers.roles import raw_state
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A register under the name it is shown by, at the address of its connector (counted from 0)."""
+    """A value in its unit; None where the device says "not available" or does not have the register."""
 
-    name: str
-    register: Register
-    point: int
+    value: Value | None
+    unit: str
 
 
-def shown_registers(profile: Profile, points: int = 1) -> tuple[Shown, ...]:
-    """Every readable register once: those of the station, then per connector "point1.NAME" where a make places its
-    connectors one after the other; a make with one connector, or one unit or port per connector, has plain names.
+def shown_values(profile: Profile, values: Mapping[str, Value | None]) -> dict[str, Shown]:
+    """Values by the name they are shown under; ``values``: decoded registers by name, absent where never read.
 
-    Registers that make the device hang up are left out. ``profile`` has absolute addresses. ``points``: how many
-    connectors there are.
+    Registers that share a label also stay under their own names.
     """
-    in_blocks = bool(profile.points.address_step)
-    found = []
-    for number in range(points if in_blocks else 1):
-        for register in at_point(profile, number).registers:
-            hangs_up = touches(profile.limits.forbidden, register)
-            if not register.readable or hangs_up or (number and register.on == "station"):
-                continue
-            prefix = f"point{number + 1}." if in_blocks and register.on == "point" else ""
-            found.append(Shown(prefix + (register.label or register.name), register, number))
-    return tuple(found)
-
-
-def shown_value(profile: Profile, register: Register, value: Value | None) -> Value | None:
-    """The value as it is shown: a state register with the byte and the mask its maker tells, all others as they are.
-
-    Bit fields stay the whole number they are.
-    """
-    state = profile.state
-    if state is None or register.name != state.register or register.type.startswith("bitfield"):
-        return value
-    return raw_state(state, value)
+    found = {one.name: Shown(values.get(one.name), one.unit) for one in profile.registers if one.readable}
+    for register in profile.registers:
+        if not register.label or not register.readable:
+            continue
+        known = found.get(register.label)
+        if known is None or known.value is None:
+            found[register.label] = Shown(values.get(register.name), register.unit)
+    return found

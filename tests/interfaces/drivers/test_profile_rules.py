@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from interfaces.drivers.failsafe import FailsafeWish, as_read, judge_failsafe
+from interfaces.drivers.maker_names import masked_value, named_registers
 from interfaces.drivers.not_supported import not_supported
 from interfaces.drivers.polling import plan_blocks
 from interfaces.drivers.profile import Register
@@ -16,7 +17,6 @@ from interfaces.drivers.profile_load import find_profile, profile_ids
 from interfaces.drivers.registers import EncodeFailure, decode, encode, writable_words
 from interfaces.drivers.roles import charger_state, raw_state, registers_of, role_value
 from interfaces.drivers.setpoints import CannotWrite, phase_writes, readback_milli, setpoint_writes
-from interfaces.drivers.shown import shown_registers, shown_value
 from tests.interfaces.drivers.far_side import bench, device, profile_of, spec
 from tests.interfaces.drivers.golden_chargers import GOLDEN
 
@@ -291,17 +291,17 @@ def test_makes_without_a_map_say_why_and_what_instead():
 
 
 def test_registers_are_shown_by_the_names_of_the_makers_table():
-    names = {one.name: one for one in shown_registers(profile_of("delta_ac_max_smart"), 2)}
+    names = {one.name: one for one in named_registers(profile_of("delta_ac_max_smart"), 2)}
     assert names["charger_state"].register.addr == 100
     assert names["point1.charger_state"].register.addr == 1001
     assert names["point2.charger_state"].register.addr == 2001
     assert names["point2.power_limit"].register.addr == 2600
     assert "point2.serial" not in names
-    plain = [one.name for one in shown_registers(profile_of("peblar"))]
+    plain = [one.name for one in named_registers(profile_of("peblar"))]
     assert plain == [register.name for register in profile_of("peblar").registers]
-    assert "set_current" not in {one.name for one in shown_registers(profile_of("keba_kecontact"))}
+    assert "set_current" not in {one.name for one in named_registers(profile_of("keba_kecontact"))}
     for name in CHARGERS:
-        shown = shown_registers(profile_of(name), 2)
+        shown = named_registers(profile_of(name), 2)
         assert len({one.name for one in shown}) == len(shown)
 
 
@@ -319,7 +319,7 @@ def test_registers_are_shown_by_the_names_of_the_makers_table():
 )
 def test_state_registers_are_shown_masked_and_bit_fields_whole(name, register, value, shown):
     profile = profile_of(name)
-    assert shown_value(profile, profile.register(register), value) == shown
+    assert masked_value(profile, profile.register(register), value) == shown
 
 
 @pytest.mark.parametrize(("name", "again"), [("peblar", False), ("vestel_evc04", False), ("go_e_charger", True)])
