@@ -16,6 +16,7 @@ from controller.core.params import BOOT_LOST_S, NO_LIMIT, Params
 from controller.core.phase_switch import Step, advance_switching
 from controller.core.plausibility import advance_plausibility, reversed_meters
 from controller.core.protection import advance_protection
+from controller.core.records import Learning, Ledger, Lending, Sessions, Switching
 from controller.core.sessions import advance_sessions
 from controller.core.state import ControllerState
 from interfaces.domain.image import Fire, Image
@@ -30,7 +31,6 @@ def advance(image: Image, state: ControllerState, params: Params, now_s: float) 
     """The state as of this image, before any decision."""
     topology = params.topology
     dt_s = min(max(now_s - state.previous_s, 0.0), LONGEST_STEP_S)
-    fresh = image.asset_sample_s > state.sessions.reading_s
     first = first_answers(state.ledger, image)
     told = np.where(first, adopted_offer(image, topology), state.guard.told_ma)
     offer = state.ledger.offer_ma
@@ -43,28 +43,7 @@ def advance(image: Image, state: ControllerState, params: Params, now_s: float) 
     background = advance_background(
         state.background, image, topology, ledger, row_weights(image, topology, topology.wired), reversed_, now_s
     )
-    paused = (offer == 0) & ~sessions.satisfied
-    reset = began | paused | ((switching.step == Step.IDLE) & (state.switching.step != Step.IDLE))
-    learning = advance_learning(
-        state.learning,
-        image,
-        topology,
-        fresh=fresh,
-        reset=reset,
-        offer_ma=offer,
-        lost_s=ledger.lost_s,
-        now_s=now_s,
-    )
-    lending = advance_lending(
-        state.lending,
-        image,
-        topology,
-        fresh=fresh,
-        began=began,
-        offer_ma=offer,
-        waited_for=somebody_waits(state.lending, state.commands, topology, learning.use),
-        now_s=now_s,
-    )
+    learning, lending = _learnt(image, state, topology, sessions, began, switching, ledger, now_s)
     return replace(
         state,
         complete=state.complete or _complete(image, state, topology, now_s),
@@ -81,6 +60,44 @@ def advance(image: Image, state: ControllerState, params: Params, now_s: float) 
         switching=switching,
         guard=replace(state.guard, told_ma=told),
     )
+
+
+def _learnt(
+    image: Image,
+    state: ControllerState,
+    topology: Topology,
+    sessions: Sessions,
+    began: Bools,
+    switching: Switching,
+    ledger: Ledger,
+    now_s: float,
+) -> tuple[Learning, Lending]:
+    """What the cars' draws teach: conductors in use, and current that may be lent."""
+    fresh = image.asset_sample_s > state.sessions.reading_s
+    offer = state.ledger.offer_ma
+    paused = (offer == 0) & ~sessions.satisfied
+    switched = (switching.step == Step.IDLE) & (state.switching.step != Step.IDLE)
+    learning = advance_learning(
+        state.learning,
+        image,
+        topology,
+        fresh=fresh,
+        reset=began | paused | switched,
+        offer_ma=offer,
+        lost_s=ledger.lost_s,
+        now_s=now_s,
+    )
+    lending = advance_lending(
+        state.lending,
+        image,
+        topology,
+        fresh=fresh,
+        began=began,
+        offer_ma=offer,
+        waited_for=somebody_waits(state.lending, state.commands, topology, learning.use),
+        now_s=now_s,
+    )
+    return learning, lending
 
 
 def _overloaded(image: Image, state: ControllerState, topology: Topology) -> Bools:

@@ -49,23 +49,41 @@ def grant(
     now_s: float,
 ) -> Granted:
     """Setpoints of this scan. ``budget`` (C, 4) in force; ``costs`` (N, 4) by the conductors that count."""
-    topology = params.topology
     offer = state.ledger.offer_ma
     setpoint = np.minimum(target_ma, offer)
+    rising = [i for i in order if target_ma[i] > offer[i]]
+    if params.ledger and rising:
+        free = _free_rows(budget, costs, state, params)
+        return _in_turn(rising, setpoint, target_ma, free, costs, image, state, params, now_s)
+    if rising:
+        setpoint = _naive(setpoint, target_ma, state, params, now_s)
+    return Granted(setpoint, np.full_like(setpoint, int(Reason.NONE)), np.full_like(setpoint, NOBODY))
+
+
+def _free_rows(budget: Ints, costs: Ints, state: ControllerState, params: Params) -> list[int]:
+    """What is really free on every row, flat: budget less exposure; NO_LIMIT where unlimited."""
+    free = budget - row_sums(params.topology, costs * state.ledger.exposure_ma[:, None])
+    result: list[int] = np.where(budget >= NO_LIMIT, NO_LIMIT, free).ravel().tolist()
+    return result
+
+
+def _in_turn(
+    rising: list[int],
+    setpoint: Ints,
+    target_ma: Ints,
+    free: list[int],
+    costs: Ints,
+    image: Image,
+    state: ControllerState,
+    params: Params,
+    now_s: float,
+) -> Granted:
+    """One raise for each of ``rising`` that may have one, each charged to ``free`` at once."""
+    topology, offer, creep = params.topology, state.ledger.offer_ma, state.ledger.creep_permille.tolist()
     reason = np.full(topology.n, int(Reason.NONE), dtype=np.int64)
     binding = np.full(topology.n, NOBODY, dtype=np.int64)
-    rising = [i for i in order if target_ma[i] > offer[i]]
-    if not rising:
-        return Granted(setpoint, reason, binding)
-    if not params.ledger:
-        return Granted(_naive(setpoint, target_ma, state, params, now_s), reason, binding)
     shut, waits = _shut_circuits(image, state, params, now_s)
-    free = (budget - row_sums(topology, costs * state.ledger.exposure_ma[:, None])).ravel().tolist()
-    unlimited = budget.ravel() >= NO_LIMIT
-    for r in np.flatnonzero(unlimited).tolist():
-        free[r] = NO_LIMIT
     cost_list, out = costs.tolist(), setpoint.tolist()
-    creep = state.ledger.creep_permille.tolist()
     for i in rising:
         blocked = next((c for c in topology.chain[i] if shut[c]), NOBODY)
         if blocked != NOBODY:
