@@ -37,6 +37,7 @@ UNIT_FACTORS: Final[Mapping[str, tuple[str, float]]] = {
     "kWh": ("Wh", MILLI), "MWh": ("Wh", MILLI * MILLI), "kW": ("W", MILLI), "MW": ("W", MILLI * MILLI),
     "kvar": ("var", MILLI), "kvarh": ("varh", MILLI), "kVA": ("VA", MILLI), "mA": ("A", 1 / MILLI),
     "mV": ("V", 1 / MILLI), "kV": ("V", MILLI), "ms": ("s", 1 / MILLI), "mHz": ("Hz", 1 / MILLI),
+    "V AC": ("V", 1), "V DC": ("V", 1), "A AC": ("A", 1), "A DC": ("A", 1),
 }  # fmt: skip
 """Units a device may use -> the unit of the product and the factor to it."""
 

@@ -338,6 +338,67 @@ BATTERIES["victron_gx_three_phase"] = Golden(
     unit=100,
 )
 
+HYBRIDS = {
+    "huawei_sun2000_pv": Golden(
+        {("holding", 32064): (0, 4000), ("holding", 32108): (0x0001, 0xE240)},
+        {"pv_input_power": 4000, "pv_energy_total": 1234.56},
+        {"power_w": -4000, "energy_wh": 1_234_560.0},
+    ),
+    "sungrow_sh_pv": Golden(
+        {("input", 5016): (0x86A0, 0x0001, 2301, 2302, 2303), ("input", 13002): (0x3039, 0)},
+        {"dc_power_total": 100_000, "voltage_l3": 230.3, "pv_energy_total": 1234.5},
+        {"power_w": -100_000, "voltage_l1_v": 230.1, "energy_wh": 1_234_500.0},
+    ),
+    "e3dc_pv": Golden(
+        {("holding", 40067): (0x86A0, 0x0001)}, {"pv_power": 100_000}, {"power_w": -100_000},
+    ),
+    "victron_gx_pv": Golden(
+        {("holding", 890): (0, 1000, 0, 2000, 0, 3000)},
+        {"/Ac/PvOnGrid/L1/Power": 1000, "/Ac/PvOnGrid/L3/Power": 3000},
+        {"power_w": -6000},
+        unit=100,
+    ),
+    "huawei_sun2000_meter": Golden(
+        {
+            ("holding", 37101): (0, 2301, 0, 2302, 0, 2303, 0, 1612, 0xFFFF, 0xF9B4, 0, 0, 0xFFFF, 0xFA24),
+            ("holding", 37119): (0, 12345, 0x0001, 0xE240),
+            ("holding", 37132): (0, 3680, 0xFFFF, 0xF1A0, 0, 0),
+        },
+        {"grid_voltage_l2": 230.2, "grid_current_l1": 16.12, "grid_current_l2": -16.12, "grid_power": -1500,
+         "grid_energy_export": 123.45, "grid_energy_import": 1234.56, "grid_power_l1": 3680, "grid_power_l2": -3680},
+        {"current_l1_a": -16.12, "current_l2_a": 16.12, "current_l3_a": 0.0, "voltage_l1_v": 230.1, "power_w": 1500,
+         "power_l1_w": -3680, "power_l2_w": 3680, "energy_import_wh": 1_234_560.0, "energy_export_wh": 123_450.0},
+    ),
+    "sma_native_meter": Golden(
+        {
+            ("input", 30865): (0, 1500, 0, 0),
+            ("input", 31259): (0, 0, 0, 700, *ONES, 0, 2200, 0, 0, *ONES),
+            ("input", 31435): (0, 16123, 0, 3000, 0x8000, 0),
+            ("holding", 30581): (0x0001, 0xE240),
+        },
+        {"grid_power_in": 1500, "grid_power_out_l2": 700, "grid_power_out_l3": None, "grid_power_in_l1": 2200,
+         "grid_current_l1": 16.123, "grid_current_l3": None, "grid_energy_in": 123456},
+        {"current_l1_a": 16.123, "current_l3_a": None, "power_l1_w": 2200, "power_l2_w": -700, "power_l3_w": None,
+         "power_w": 1500, "energy_import_wh": 123456},
+        unit=3,
+    ),
+    "victron_gx_meter": Golden(
+        {
+            ("holding", 2616): (2301, 160, 2302, 0xFF60, 2303, 0),
+            ("holding", 2634): (0x0001, 0xE240, 0, 12345),
+            ("holding", 2638): (0, 3680, 0xFFFF, 0xF1A0, 0, 100),
+            ("holding", 2644): (5000, 0xFC7C),
+        },
+        {"/Ac/L1/Voltage": 230.1, "/Ac/L1/Current": 16.0, "/Ac/L2/Current": -16.0, "/Ac/L1/Power": 3680,
+         "/Ac/L2/Power": -3680, "/Ac/Energy/Forward": 1234.56, "/Ac/Frequency": 50.0, "/Ac/L1/PowerFactor": -0.9},
+        {"current_l1_a": 16.0, "current_l2_a": -16.0, "voltage_l3_v": 230.3, "power_l2_w": -3680, "power_w": 100,
+         "energy_import_wh": 1_234_560.0, "energy_export_wh": 123_450.0, "frequency_hz": 50.0,
+         "power_factor_l1": -0.9},
+        unit=30,
+    ),
+}  # fmt: skip
+"""Parts of hybrids and gateways: their PV and their grid meters."""
+
 MODULES = {
     "advantech_adam_605x": Golden(
         {("coil", 0): (1, 0, 1), ("coil", 16): (0, 1), ("holding", 300): (5,), ("holding", 302): (2,)},
@@ -388,4 +449,4 @@ MODULES = {
     ),
 }  # fmt: skip
 
-GOLDEN: dict[str, Golden] = {**METERS, **BATTERIES, **MODULES}
+GOLDEN: dict[str, Golden] = {**METERS, **BATTERIES, **HYBRIDS, **MODULES}

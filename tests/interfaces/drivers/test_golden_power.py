@@ -56,7 +56,7 @@ def test_every_vector_covers_what_matters_of_its_kind(name):
     assert wide & {"int32", "float32", "uint32"} <= tried or profile.kind == "io"
     if profile.kind == "meter":
         assert {"current_l1_a", "power_w"} <= set(golden.roles)
-    assert len(golden.registers) >= 2
+    assert len(golden.registers) >= min(2, len(profile.registers))
 
 
 @pytest.mark.parametrize("name", [name for name in GOLDEN if not GOLDEN[name].roles])
