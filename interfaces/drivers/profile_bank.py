@@ -21,7 +21,8 @@ def banks_of(
     """The profile with absolute addresses, and a bank per Modbus unit (points first, then the station's).
 
     With ``port_step`` the points share a unit id on different TCP ports: ask once per point. Registers that may be
-    written, by the profile, are the only ones a client can write; forbidden ranges make the device hang up.
+    written, by the profile, are the only ones a client can write, with the functions known to work; forbidden ranges
+    make the device hang up.
     """
     placed = resolve_all(profile, model_ids) if profile.sunspec else profile
     banks = {unit: RegisterBank() for unit in profile.points.units[:points]}
@@ -60,6 +61,13 @@ def _limit(bank: RegisterBank, profile: Profile) -> None:
         for shift in shifts
         for index in range(register.words)
     )
+    bank.writers = {
+        (register.table, register.address + shift): frozenset(register.fc_write)
+        for register in profile.registers
+        if register.fc_write
+        for shift in shifts
+    }
+    bank.functions = frozenset(profile.limits.functions) or None
     bank.max_read_words = profile.limits.max_read_words
     bank.hang_up = frozenset(addr for first, last in profile.limits.forbidden for addr in range(first, last + 1))
 

@@ -33,8 +33,9 @@ class RegisterBank:
     """Registers of one unit: table -> address -> word (bits as 0/1).
 
     ``on_write`` sees every write first. ``writable`` None: every existing holding register and coil may be written.
-    ``hang_up``: addresses that make the device close the connection. ``accept_writes`` False acknowledges writes and
-    drops them (a device that says yes and does nothing).
+    ``functions``: the only functions it knows; ``writers``: the only functions that write at an address, where not
+    all do. ``hang_up``: addresses that make the device close the connection. ``accept_writes`` False acknowledges
+    writes and drops them (a device that says yes and does nothing).
     """
 
     tables: dict[Table, dict[int, int]] = field(default_factory=lambda: {
@@ -42,6 +43,8 @@ class RegisterBank:
     })  # fmt: skip
     on_write: OnWrite | None = None
     writable: frozenset[int] | None = None
+    functions: frozenset[int] | None = None
+    writers: Mapping[tuple[Table, int], frozenset[int]] = field(default_factory=dict)
     max_read_words: int = MAX_READ_WORDS
     hang_up: frozenset[int] = frozenset()
     accept_writes: bool = True
@@ -76,6 +79,8 @@ def answer(bank: RegisterBank, pdu: bytes) -> bytes:
     """The reply PDU to a request PDU (function code and data)."""
     bank.requests += 1
     function = pdu[0]
+    if not _knows(bank, function, pdu):
+        return _refuse(function, ILLEGAL_FUNCTION)
     try:
         if function in _READ_TABLES:
             return _read(bank, function, *struct.unpack(">HH", pdu[1:5]))
@@ -86,6 +91,16 @@ def answer(bank: RegisterBank, pdu: bytes) -> bytes:
     except struct.error:
         return _refuse(function, ILLEGAL_VALUE)
     return _refuse(function, ILLEGAL_FUNCTION)
+
+
+def _knows(bank: RegisterBank, function: int, pdu: bytes) -> bool:
+    """Whether the device has the function, and takes it at the address of a write."""
+    if bank.functions is not None and function not in bank.functions:
+        return False
+    table = _WRITE_TABLES.get(function)
+    if table is None or len(pdu) < 3:
+        return True
+    return function in bank.writers.get((table, int.from_bytes(pdu[1:3], "big")), (function,))
 
 
 def _refuse(function: int, code: int) -> bytes:

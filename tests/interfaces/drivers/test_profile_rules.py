@@ -11,9 +11,11 @@ from interfaces.drivers.maker_names import masked_value, named_registers
 from interfaces.drivers.not_supported import not_supported
 from interfaces.drivers.polling import plan_blocks
 from interfaces.drivers.profile import Register
+from interfaces.drivers.profile_bank import at_point, banks_of
 from interfaces.drivers.profile_check import problems_of
 from interfaces.drivers.profile_control import Condition, Keepalive, Write
 from interfaces.drivers.profile_load import find_profile, profile_ids
+from interfaces.drivers.register_bank import answer
 from interfaces.drivers.registers import EncodeFailure, decode, encode, writable_words
 from interfaces.drivers.roles import charger_state, raw_state, registers_of, role_value
 from interfaces.drivers.setpoints import CannotWrite, phase_writes, readback_milli, setpoint_writes
@@ -331,3 +333,48 @@ async def test_an_unchanged_setpoint_is_written_again_only_where_that_cannot_wea
         found.log.clear()
         await found.run_for(90.0, step_s=1.0)
         assert any(addr == golden.told[0][0] for _, addr, _ in found.log) is again
+
+
+@pytest.mark.parametrize(
+    ("name", "point", "unit", "told"),
+    [
+        ("compleo_solo_duo", 1, 255, (0x110, (62,))),
+        ("delta_ac_max_smart", 1, 1, (2600, (0, 6210))),
+        ("phoenix_charx_sec3xxx", 11, 1, (12301, (10,))),
+        ("alpitronic_hyc", 3, 1, (400, (0, 6210))),
+    ],
+)
+async def test_every_connector_has_its_own_addresses(name, point, unit, told):
+    profile = profile_of(name)
+    _, banks = banks_of(profile, points=len(profile.points.units))
+    for check in profile.fingerprint:
+        register = at_point(profile, point).register(check.register)
+        wanted = check.one_of[0] if check.one_of else max(check.at_least or 0, 230)
+        if check.below is None or wanted < check.below:
+            banks[unit].put_value(register, wanted, profile.word_order)
+        else:
+            banks[unit].put_value(register, check.at_least, profile.word_order)
+    async with bench(banks, [spec(name, unit=unit, point=point)]) as found:
+        found.offer(10_000)
+        await found.until_idle()
+        assert (str(unit), *told) in found.log
+        assert {addr // profile.points.address_step for _, addr, _ in found.log} == {
+            told[0] // profile.points.address_step
+        }
+
+
+@pytest.mark.parametrize(
+    ("name", "pdu"),
+    [
+        ("go_e_charger", bytes([6, 0x01, 0x2B, 0, 10])),  # ampere_volatile with function 6
+        ("weidmueller_ac_smart", bytes([6, 0x2B, 0x2C, 0, 10])),
+        ("vestel_evc04", bytes([16, 0x13, 0x8C, 0, 1, 2, 0, 10])),  # set_current with function 16
+        ("keba_kecontact", bytes([16, 0x13, 0x8C, 0, 1, 2, 0x27, 0x10])),
+        ("compleo_solo_duo", bytes([16, 0x01, 0x00, 0, 1, 2, 0, 60])),
+    ],
+)
+def test_a_virtual_device_refuses_the_functions_its_make_does_not_know(name, pdu):
+    (bank,) = device(name).values()
+    assert answer(bank, pdu) == bytes([pdu[0] | 0x80, 1])
+    other = pdu[:3] + pdu[6:] if pdu[0] == 16 else pdu[:3] + bytes([0, 1, 2]) + pdu[3:]
+    assert answer(bank, bytes([22 - pdu[0]]) + other[1:])[0] == 22 - pdu[0]
