@@ -179,6 +179,25 @@ def test_facts_are_there_when_a_directory_is_given():
     assert len(files()) > 20
 
 
+PARTS = {
+    "huawei_sun2000_pv": "huawei_sun2000_luna", "huawei_sun2000_meter": "huawei_sun2000_luna",
+    "sma_native_pv": "sma_native", "sma_native_meter": "sma_native", "sungrow_sh_pv": "sungrow_sh",
+    "e3dc_pv": "e3dc", "victron_gx_pv": "victron_gx", "victron_gx_meter": "victron_gx",
+}  # fmt: skip
+"""Profiles that read a part of a device, and the profile that has all of its registers."""
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_part_of_a_device_has_the_registers_of_the_whole(name):
+    part, whole = find_profile(name), find_profile(PARTS[name])
+    assert part is not None
+    assert whole is not None
+    places = {(r.label or r.name, r.addr): r for r in whole.registers}
+    for register in part.registers:
+        assert statement(part, register) == statement(whole, places[register.name, register.addr]), register.name
+    assert part.points.units[0] in (whole.points.units[0], 30)
+
+
 def test_labels_of_the_meters_are_found():
     found = {
         (profile.vendor, name)
