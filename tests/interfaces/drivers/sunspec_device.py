@@ -14,9 +14,11 @@ SUNSPEC_GOLDEN = {
 
 Cells = Mapping[int, int | Sequence[int]]
 """Offset from the model's id word -> a word, or several."""
+Part = tuple[int, int, Cells]
+"""A model of a chain: its id, its length, its words."""
 
 
-def chain(*models: tuple[int, int, Cells], base: int) -> RegisterBank:
+def chain(*models: Part, base: int) -> RegisterBank:
     """A SunSpec device by hand: (id, length, cells) one after the other; what is not given is 0."""
     bank, addr = RegisterBank(), base + 2
     bank.put("holding", base, (0x5375, 0x6E53))

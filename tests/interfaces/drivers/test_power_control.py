@@ -7,40 +7,40 @@ import pytest
 from interfaces.drivers.failsafe import FailsafeWish
 from tests.interfaces.drivers.far_side import bench, device, spec
 from tests.interfaces.drivers.golden_power import GOLDEN
-from tests.interfaces.drivers.sunspec_device import chain, text
+from tests.interfaces.drivers.sunspec_device import Part, chain, text
 
-COMMON = (1, 66, {50: text("SN42", 16)})
+COMMON: Part = (1, 66, {50: text("SN42", 16)})
 FIRST = 40000 + 2 + 68
 """The id word of the model behind the common one."""
 
-INVERTER_FLOAT = (113, 60, {
+INVERTER_FLOAT: Part = (113, 60, {
     4: (0x4180, 0), 6: (0x7FC0, 0), 8: (0x41C8, 0), 16: (0x4366, 0), 22: (0x4566, 0), 24: (0x4248, 0),
     32: (0x449A, 0x5000), 40: (0x41C8, 0), 48: 4,
 })  # fmt: skip
-METER = (203, 105, {
+METER: Part = (203, 105, {
     3: 160, 4: 0x8000, 5: 0xFF06, 6: 0xFFFF, 8: 2301, 15: 0xFFFF, 16: 5000, 17: 0xFFFE, 18: 0xFF7C, 19: 368,
     20: 0x8000, 21: 0xFE0C, 22: 1, 28: 0xFFF6, 32: 1, 38: (0, 1234), 46: (0x0001, 0xE240), 54: 2,
 })  # fmt: skip
-METER_FLOAT = (213, 124, {
+METER_FLOAT: Part = (213, 124, {
     4: (0x4180, 0), 6: (0x7FC0, 0), 12: (0x4366, 0), 26: (0x4248, 0), 28: (0xC4A5, 0), 30: (0x4566, 0),
     60: (0x449A, 0x5000), 68: (0x4366, 0),
 })  # fmt: skip
-DER = (701, 153, {
+DER: Part = (701, 153, {
     4: 3, 10: 980, 12: 0xFF9C, 14: 2400, 17: (0, 50_020), 19: (0, 0, 0x0012, 0xD687),
     111: 0xFFFF,
 })  # fmt: skip
-CAPACITY = (702, 50, {26: 2000, 34: 500, 35: 0xFFFF, 11: 400, 45: 1})
-CONTROL = (704, 65, {15: 10000, 54: 0xFFFE, 55: 0})
-STORAGE_713 = (713, 7, {2: 1000, 3: 500, 4: 555, 5: 990, 7: 1, 8: 0xFFFF})
-GEN24_STORAGE = (124, 24, {2: 5000, 5: 0, 8: 6400, 18: 0, 22: 0xFFFE, 25: 0xFFFE})
-GEN24_INPUTS = (160, 88, {4: 0, 8: 4, 21: 3000, 41: 2000, 61: 1500, 81: 0})
+CAPACITY: Part = (702, 50, {26: 2000, 34: 500, 35: 0xFFFF, 11: 400, 45: 1})
+CONTROL: Part = (704, 65, {15: 10000, 54: 0xFFFE, 55: 0})
+STORAGE_713: Part = (713, 7, {2: 1000, 3: 500, 4: 555, 5: 990, 7: 1, 8: 0xFFFF})
+GEN24_STORAGE: Part = (124, 24, {2: 5000, 5: 0, 8: 6400, 18: 0, 22: 0xFFFE, 25: 0xFFFE})
+GEN24_INPUTS: Part = (160, 88, {4: 0, 8: 4, 21: 3000, 41: 2000, 61: 1500, 81: 0})
 
 
 def meter_roles(**more: float | None) -> dict[str, object]:
     return {"current_l1_a": 16.0, "current_l2_a": None, "serial": "SN42", "frequency_hz": 50.0, **more}
 
 
-VECTORS = {
+VECTORS: dict[str, tuple[list[Part], dict[str, object]]] = {
     "sunspec_inverter_float": ([COMMON, INVERTER_FLOAT], {
         "power_w": -3680.0, "current_l1_a": -16.0, "current_l2_a": None, "current_l3_a": -25.0, "voltage_l1_v": 230.0,
         "frequency_hz": 50.0, "energy_wh": 1234.5, "mode": 4, "serial": "SN42",

@@ -98,8 +98,9 @@ def decoded(
     for register in registers:
         sf = None
         if register.sf is not None:
-            sf = decode(known[register.sf], words[register.sf], profile.word_order)
-            assert sf is None or (isinstance(sf, int) and abs(sf) <= MAX_SF)
+            factor = decode(known[register.sf], words[register.sf], profile.word_order)
+            assert factor is None or (isinstance(factor, int) and abs(factor) <= MAX_SF)
+            sf = factor if isinstance(factor, int) else None
         yield register.name, decode(register, words[register.name], profile.word_order, sf)
 
 

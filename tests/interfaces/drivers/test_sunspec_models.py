@@ -12,7 +12,7 @@ import xml.etree.ElementTree as ET
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -20,7 +20,7 @@ import yaml
 from interfaces.drivers.links import TcpLink
 from interfaces.drivers.modbus import ModbusPort
 from interfaces.drivers.modbus_server import ModbusServer
-from interfaces.drivers.profile import Register, Table
+from interfaces.drivers.profile import Register, RegisterType, Table
 from interfaces.drivers.register_bank import RegisterBank
 from interfaces.drivers.registers import Value, decode
 from interfaces.drivers.replies import Ok
@@ -28,7 +28,7 @@ from interfaces.drivers.sunspec import FoundModel, NotFound
 from interfaces.drivers.sunspec_models import NOT_IMPLEMENTED, Group, Point, models, registers_of
 from interfaces.drivers.sunspec_read import ModelReading, read_device, write_point
 from tests.interfaces.drivers.far_side import Now
-from tests.interfaces.drivers.sunspec_device import chain, text
+from tests.interfaces.drivers.sunspec_device import Cells, Part, chain, text
 
 UNITS = {
     "Secs": "s", "C": "degC", "Pct": "%", "Var": "var", "Varh": "varh", "WH": "Wh", "AH": "Ah", "PF": "", "cos()": "",
@@ -171,8 +171,8 @@ def values(reading: ModelReading) -> dict[str, Value | None]:
     return {name: measured.value for name, measured in reading.values.items()}
 
 
-COMMON = (1, 66, {2: text("Maker", 16), 18: text("Model 1", 16), 50: text("SN42", 16), 66: 7})
-MPPT = (160, 48, {
+COMMON: Part = (1, 66, {2: text("Maker", 16), 18: text("Model 1", 16), 50: text("SN42", 16), 66: 7})
+MPPT: Part = (160, 48, {
     2: 0xFFFF, 3: 0xFFFE, 4: 1, 5: 0, 8: 2, 9: 0xFFFF,  # factors -1, -2, 1, 0; two inputs
     10: 1, 11: text("east", 8), 19: 81, 20: 40123, 21: 325, 22: (0x0001, 0xE240), 26: 0x8000, 27: 4,
     30: 2, 31: text("west", 8), 39: 0xFFFF, 40: 0, 41: 0xFFFF, 42: (0, 0), 46: 0xFFF6, 47: 2,
@@ -194,7 +194,7 @@ async def test_common_and_mppt_with_repeated_inputs():
     assert found[160].name == "mppt"
 
 
-FLOAT_INVERTER = (113, 60, {
+FLOAT_INVERTER: Part = (113, 60, {
     2: (0x4224, 0), 4: (0x4180, 0), 6: (0x7FC0, 0), 8: (0x41C8, 0),  # 41, 16, NaN, 25 A
     16: (0x4366, 0), 22: (0x4566, 0), 24: (0x4248, 0), 32: (0x449A, 0x5000), 48: 4,
 })  # fmt: skip
@@ -209,7 +209,7 @@ async def test_float_inverter():
     assert {name: found[name] for name in expected} == expected
 
 
-METER = (203, 105, {
+METER: Part = (203, 105, {
     2: 410, 3: 160, 4: 0x8000, 5: 0xFF06, 6: 0xFFFF,  # 41.0, 16.0, none, -25.0 A
     8: 2301, 15: 0xFFFF, 16: 5000, 17: 0xFFFE, 18: 0xFF7C, 19: 368, 22: 1,  # -1320, 3680 W
     38: (0, 1234), 46: (0x0001, 0xE240), 54: 2,
@@ -228,7 +228,7 @@ async def test_meter_with_factors_of_either_sign():
     assert "PhVphAB" not in single
 
 
-CURVES = (705, 13 + 2 * (10 + 2 * 2), {
+CURVES: Part = (705, 13 + 2 * (10 + 2 * 2), {
     2: 1, 5: 2, 6: 2, 7: (0, 60), 12: 0xFFFE, 13: 0xFFFE, 14: 0,  # two points, two curves
     15: 2, 16: 1, 22: (0, 5), 24: 1, 25: 9200, 26: 3000, 27: 10800, 28: 0xF448,
     29: 1, 30: 0, 38: 0, 39: 9500, 40: 0x8000, 41: 0xFFFF, 42: 0,
@@ -253,7 +253,7 @@ def offsets(model: int, *names: str) -> dict[str, int]:
 async def test_a_model_longer_than_a_request_is_read_in_parts():
     at = {"W": 10, "MnAlrmInfo": 123, "W_SF": 116}
     assert offsets(701, *at) == at
-    cells = {10: 980, 116: 1, 123: text("all is well", 32)}
+    cells: Cells = {10: 980, 116: 1, 123: text("all is well", 32)}
     found = values((await readings(chain(COMMON, (701, 153, cells), base=40000)))[701])
     assert (found["W"], found["MnAlrmInfo"]) == (9800, "all is well")
 
@@ -342,7 +342,7 @@ async def test_points_are_written_with_the_factor_of_the_moment():
     control = FoundModel(704, 40000 + 2 + 68, 65)
     bank = chain(COMMON, (704, 65, {54: 0xFFFE, 55: 1}), base=40000)
     log: list[tuple[int, tuple[int, ...]]] = []
-    bank.on_write = lambda _, addr, words: log.append((addr - control.addr, words))  # type: ignore[func-returns-value]
+    bank.on_write = lambda _, addr, words: log.append((addr - control.addr, words))
     async with device(bank) as port:
         assert isinstance(await write_point(port, 1, control, "WMaxLimPctRvrtTms", 60), Ok)
         assert isinstance(await write_point(port, 1, control, "WMaxLimPct", 33.339), Ok)
@@ -432,7 +432,7 @@ def test_types_of_a_public_test_device(reference_data):
             continue
         if point[1].startswith("acc") != point[2].startswith("acc"):
             continue  # one line of the map calls an acc64 an int64
-        register = Register(point[1], point[2], 40000 + int(regs[1]), nan=_nan_of(point[2]))
+        register = Register(point[1], cast(RegisterType, point[2]), 40000 + int(regs[1]), nan=_nan_of(point[2]))
         words = bank.get("holding", register.address, register.words)
         assert words is not None
         found = decode(register, words, "msw_first")
