@@ -80,8 +80,7 @@ async def test_swapped_words_are_noticed(name):
         register = profile_of(name).register(check.register)
         words = banks[golden.unit].get(register.table, register.address, register.words) or ()
         banks[golden.unit].put(register.table, register.address, words[::-1])
-    framing = "rtu" if golden.serial else "mbap"
-    async with bench(banks, [spec(name, unit=golden.unit)], framing=framing) as found:
+    async with bench(banks, [spec(name, unit=golden.unit)], framing="rtu" if golden.serial else "mbap") as found:
         await found.until_idle()
         assert len(found.reading().suspect) == len(wide)
 
