@@ -12,7 +12,7 @@ from controller.core.params import LATE_SCANS_STOP_RAISES, Params
 from controller.core.plausibility import reversed_meters, turned_assets
 from controller.core.state import ControllerState
 from interfaces.domain.command import Alarm
-from interfaces.domain.image import FailsafeProof, Image, Pilot
+from interfaces.domain.image import FailsafeProof, Identity, Image, Pilot
 from interfaces.domain.reasons import Reason
 from interfaces.domain.units import MISSING, Bools
 
@@ -41,6 +41,7 @@ def alarms_of(
         *_assets(Reason.ALARM_NOT_APPLIED, not_applied(state.obedience, now_s)),
         *_assets(Reason.ALARM_WELDED, welded(state.obedience, image)),
         *_assets(Reason.ALARM_FAILSAFE_UNSAFE, image.failsafe_proof == int(FailsafeProof.UNSAFE)),
+        *_assets(Reason.ALARM_OTHER_DEVICE, image.identity == int(Identity.OTHER)),
         *_assets(Reason.ALARM_ROTATION, turned_assets(state.plausibility)),
         *_assets(Reason.ALARM_REBOOTED, now_s - state.obedience.reboot_s < REBOOT_SHOWN_S),
         *_assets(Reason.ALARM_NOT_RESUMING, _not_resuming(image, state, now_s)),

@@ -14,12 +14,15 @@ import random
 import signal
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Final
 
 from controller.core.state import ControllerState, initial, retained_of
 from controller.service.apply import not_told_yet, sinks_of, wanted_milli
+from controller.service.bindings import load_bindings
 from controller.service.gather import Gather, sources_of
+from controller.service.identity import Bindings, serials_of
 from controller.service.inbox import Inbox
 from controller.service.loop import Plumbing, ScanLoop
 from controller.service.messages import LENGTH, MAX_IN_BYTES, Hello, SiteText, Verdict, framed
@@ -88,6 +91,8 @@ class Field:
         self._served: set[asyncio.Task[None]] = set()
         self._stream_path = config.stream_path
         self.loop = ScanLoop(setup, initial(setup.params, clock(), self.loaded.retained), self._plumbing(setup))
+        bound = {**load_bindings(config.retain_dir).bound, **serials_of(setup.site)}
+        self.loop.inputs = replace(self.loop.inputs, bindings=Bindings.of(bound))
 
     def _plumbing(self, setup: SiteSetup) -> Plumbing:
         phases = 1 if setup.site.info.connection == "1ph" else 3

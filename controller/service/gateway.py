@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
+from controller.service.binder import Binder
 from controller.service.health import Known, health, problems, view
 from controller.service.http import HttpServer, Pages
 from controller.service.journal_ring import JournalRing, RingBounds
@@ -27,6 +28,7 @@ from controller.service.messages import (
     LENGTH,
     MAX_OUT_BYTES,
     OUT,
+    Bound,
     Entry,
     Hello,
     Setup,
@@ -112,6 +114,7 @@ class Gateway:
         self._writer: asyncio.StreamWriter | None = None
         self._site_seen: tuple[int, int, int] | None = None
         self._sent_text: str | None = None
+        self._binder = Binder(config.retain_dir)
         registry = CollectorRegistry()
         registry.register(SiteCollector(self.known, monotonic_s))
         pages = {"/health": self._health, "/view": lambda: view(self.known())}
@@ -193,6 +196,7 @@ class Gateway:
             case Hello():
                 self._known = replace(self._known, hello=message, status=None, site_verdict=None)
                 self._forget_site()
+                self._binder.sent = None
             case Setup():
                 await self._learn_site(message.site_text)
             case Entry():
@@ -200,6 +204,7 @@ class Gateway:
                 self._known = replace(self._known, record=message.record, record_s=now_s, error=message.error)
             case Status():
                 self._known = replace(self._known, status=message)
+                await self._bind(message)
             case Verdict():
                 self._note(message)
 
@@ -210,6 +215,17 @@ class Gateway:
                 return
             self._setup = (text, setup)
         self._known = replace(self._known, setup=self._setup[1])
+
+    async def _bind(self, status: Status) -> None:
+        """Learn who answers where, and tell the field process who belongs where."""
+        if self._setup is None:
+            return
+        bound, found = await self._binder.learn(self._setup[1].site, status.points)
+        self._known = replace(self._known, identities=found)
+        if self._writer is not None and bound != self._binder.sent:
+            self._binder.sent = bound
+            self._writer.write(framed(pack(Bound(tuple(bound), tuple(bound.values())))))
+            await self._writer.drain()
 
     def _note(self, verdict: Verdict) -> None:
         log.info("verdict about=%s accepted=%s reason=%r", verdict.about, verdict.accepted, verdict.reason)

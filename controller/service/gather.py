@@ -12,6 +12,7 @@ from typing import Final
 
 import numpy as np
 
+from controller.service.identity import NOBODY_BOUND, Bindings, identity_of
 from controller.service.measure import (
     PROOFS,
     CurrentSign,
@@ -24,7 +25,7 @@ from controller.service.measure import (
     soc_permille_of,
     tag_of,
 )
-from interfaces.domain.image import FailsafeProof, Fire, Image, Pilot
+from interfaces.domain.image import FailsafeProof, Fire, Identity, Image, Pilot
 from interfaces.domain.plan import Plan
 from interfaces.domain.targets import Targets
 from interfaces.domain.topology import Topology
@@ -38,7 +39,9 @@ DEFAULT_SIGN: Final[CurrentSign] = "unsigned"
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What reaches a scan besides readings. ``fire`` is INACTIVE where the site has no fire input."""
+    """What reaches a scan besides readings. ``fire`` is INACTIVE where the site has no fire input; ``bindings``: which
+    device belongs where.
+    """
 
     operator_limit_mw: int = MISSING
     operator_stop: bool = False
@@ -48,16 +51,22 @@ class Inputs:
     targets: Targets | None = None
     late_in_a_row: int = 0
     clock_trusted: bool = True
+    bindings: Bindings = NOBODY_BOUND
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a column or line comes from: point key, what its profile can tell, how its currents are signed."""
+    """Where a column or line comes from: point key, device, what its profile tells, how its currents are signed."""
 
     key: str
     roles: frozenset[str] = frozenset()
     sign: CurrentSign = DEFAULT_SIGN
     by_power: bool = False
+    device: str = ""
+
+    @property
+    def tells_serial(self) -> bool:
+        return "serial" in self.roles
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +80,13 @@ class Sources:
 
 def sources_of(topology: Topology, wires: tuple[Wire, ...], *, phases: int = GRID_PHASES) -> Sources:
     """The points of the topology's meters and assets. KeyError when the wires are of another site."""
-    profiles = {point.key: point.profile for wire in wires for point in wire.points}
+    points = {point.key: point for wire in wires for point in wire.points}
 
     def source(key: str) -> Source:
-        profile = profiles[key]
+        point, profile = points[key], points[key].profile
         sign = profile.current_sign or DEFAULT_SIGN
-        return Source(key, frozenset(profile.roles), sign, by_power=profile.power_setpoint is not None)
+        roles, by_power = frozenset(profile.roles), profile.power_setpoint is not None
+        return Source(key, roles, sign, by_power=by_power, device=point.device)
 
     meters = tuple(None if circuit.meter is None else source(circuit.meter) for circuit in topology.circuits)
     return Sources(meters, tuple(source(asset.id) for asset in topology.assets), phases)
@@ -104,6 +114,7 @@ class _Table:
         self.reboots = np.full(n, MISSING, dtype=np.int64)
         self.energy_wh = np.full(n, MISSING, dtype=np.int64)
         self.soc_permille = np.full(n, MISSING, dtype=np.int64)
+        self.identity = np.full(n, int(Identity.KNOWN), dtype=np.int64)
         self.tag: list[str | None] = [None] * n
 
 
@@ -121,17 +132,24 @@ class Gather:
         table = self._table
         for line, source in enumerate(self._sources.meters):
             if source is not None:
-                self._meter(line, source, readings.get(source.key))
+                self._meter(line, source, readings.get(source.key), inputs.bindings)
         for column, source in enumerate(self._sources.assets):
             reading = readings.get(source.key)
-            if reading is not None and table.seen.get(source.key) is not reading:
+            if reading is None:
+                continue
+            if table.seen.get(source.key) is not reading:
                 table.seen[source.key] = reading
                 self._asset(column, source, reading)
+            if source.tells_serial:
+                table.identity[column] = identity_of(source.device, inputs.bindings, reading)
         return self._frozen(inputs)
 
-    def _meter(self, line: int, source: Source, reading: PointReading | None) -> None:
+    def _meter(self, line: int, source: Source, reading: PointReading | None, bindings: Bindings) -> None:
+        """A meter that is another one than the bound one measures something else: it counts as silent."""
         table, mark = self._table, f"{line}:{source.key}"
         if reading is None or table.seen.get(mark) is reading:
+            return
+        if source.tells_serial and identity_of(source.device, bindings, reading) == int(Identity.OTHER):
             return
         table.seen[mark] = reading
         row = meter_row(reading, source.sign, self._sources.phases)
@@ -182,6 +200,7 @@ class Gather:
             reboots=frozen_ints(table.reboots),
             energy_wh=frozen_ints(table.energy_wh),
             soc_permille=frozen_ints(table.soc_permille),
+            identity=frozen_ints(table.identity),
             declared_off=frozen_bools([name in inputs.declared_off for name in self._ids]),
             tag=tuple(table.tag),
             operator_limit_mw=inputs.operator_limit_mw,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -34,6 +35,7 @@ class Known:
     site_verdict: Verdict | None = None
     journal_problem: str = ""
     journal_lost: int = 0
+    identities: Mapping[str, str] = field(default_factory=dict)
 
 
 def problems(known: Known, now_s: float) -> dict[str, str]:
@@ -49,6 +51,8 @@ def problems(known: Known, now_s: float) -> dict[str, str]:
         found[f"refused.{k}"] = text
     found |= _of_status(known.status)
     found |= _of_interface(known)
+    found |= _of_makes(known.status)
+    found |= {f"identity.{device}": text for device, text in known.identities.items()}
     if known.site_verdict is not None and not known.site_verdict.accepted:
         found["site"] = f"the changed site file is refused, the old one runs: {known.site_verdict.reason}"
     if known.journal_problem:
@@ -73,6 +77,12 @@ def _of_status(status: Status | None) -> dict[str, str]:
     if status.clock == "coarse":
         found["clock"] = "no time server has set the wall clock lately: tariff and plan steps may be off by minutes"
     return found
+
+
+def _of_makes(status: Status | None) -> dict[str, str]:
+    """Devices that do not look like the make, map or word order of their profile."""
+    points = () if status is None else status.points
+    return {f"suspect.{p.key}.{k}": f"{p.key}: {text}" for p in points for k, text in enumerate(p.suspect)}
 
 
 def _of_interface(known: Known) -> dict[str, str]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from controller.service.gather import Inputs
-from controller.service.messages import IN, MAX_IN_BYTES, DeclaredOff, OperatorOrder, SiteText, Verdict
+from controller.service.identity import Bindings
+from controller.service.messages import IN, MAX_IN_BYTES, Bound, DeclaredOff, OperatorOrder, SiteText, Verdict
 from interfaces.domain.codec import CodecError, unpack_any
 from interfaces.domain.image import Fire
 from interfaces.domain.plan import Plan, plan_problems
@@ -59,6 +60,8 @@ class Inbox:
             case OperatorOrder():
                 known = message.fire in set(Fire) and (message.limit_mw == MISSING or message.limit_mw >= 0)
                 return "" if known else "fire input or limit is out of range"
+            case Bound():
+                return "" if len(message.devices) == len(message.serials) else "two lists of different length"
             case _:
                 return ""
 
@@ -73,18 +76,22 @@ def _targets_problem(targets: Targets) -> str:
     return ""
 
 
-def with_message(inputs: Inputs, message: Plan | Targets | DeclaredOff | OperatorOrder) -> Inputs | str:
+def with_message(inputs: Inputs, message: Plan | Targets | DeclaredOff | Bound | OperatorOrder) -> Inputs | str:
     """The inputs after one message, or why it is refused. A plan or targets older than what is held are refused."""
     match message:
         case Plan():
-            if inputs.plan is not None and message.sequence < inputs.plan.sequence:
-                return f"plan {message.sequence} is older than {inputs.plan.sequence}"
-            return replace(inputs, plan=message)
+            older = _older(inputs.plan, message.sequence)
+            return f"plan {message.sequence} is {older}" if older else replace(inputs, plan=message)
         case Targets():
-            if inputs.targets is not None and message.sequence < inputs.targets.sequence:
-                return f"targets {message.sequence} are older than {inputs.targets.sequence}"
-            return replace(inputs, targets=message)
+            older = _older(inputs.targets, message.sequence)
+            return f"targets {message.sequence} are {older}" if older else replace(inputs, targets=message)
         case DeclaredOff():
             return replace(inputs, declared_off=frozenset(message.assets))
+        case Bound():
+            return replace(inputs, bindings=Bindings.of(dict(zip(message.devices, message.serials, strict=True))))
         case OperatorOrder():
             return replace(inputs, operator_limit_mw=message.limit_mw, operator_stop=message.stop, fire=message.fire)
+
+
+def _older(held: Plan | Targets | None, sequence: int) -> str:
+    return "" if held is None or sequence >= held.sequence else f"older than {held.sequence}"

@@ -2,7 +2,8 @@
 
 Field to gateway: ``Hello``, then groups that each begin with ``Setup``, plan and targets in force, and ``Snapshot``, so
 that whoever starts reading at a group can replay it; in between one ``Entry`` per scan, ``Status`` and ``Verdict``.
-Gateway to field: ``SiteText``, ``Plan``, ``Targets``, ``DeclaredOff``, ``OperatorOrder``.
+Gateway to field: ``SiteText``, ``Plan``, ``Targets``, ``DeclaredOff``, ``Bound``,
+``OperatorOrder``.
 """
 
 from __future__ import annotations
@@ -89,7 +90,8 @@ class PointStatus:
     """One point as people see it: connected or why not, and the trouble with its setpoint, if any.
 
     ``reply_age_s`` of its last valid reply, -1 when there never was one; ``status`` free, occupied, charging, ... of a
-    charger; ``requests``, ``timeouts`` and ``connects`` are those of its connection.
+    charger; ``serial`` what it calls itself, empty where it tells nothing; ``suspect`` what speaks against its being
+    the make of its profile; ``requests``, ``timeouts`` and ``connects`` are those of its connection.
     """
 
     key: str
@@ -99,6 +101,8 @@ class PointStatus:
     reply_age_s: float
     setpoint_problem: str
     status: str
+    serial: str
+    suspect: tuple[str, ...]
     requests: int
     timeouts: int
     connects: int
@@ -150,6 +154,14 @@ class DeclaredOff:
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """Which serial number belongs to which device of the site file: two lists side by side; replaces the earlier."""
+
+    devices: tuple[str, ...]
+    serials: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorOrder:
     """Inputs of the grid operator and the fire panel, as read by the gateway. ``fire``: code of ``Fire``."""
 
@@ -161,7 +173,7 @@ class OperatorOrder:
 OUT: Final[tuple[type[Any], ...]] = (
     Hello, Setup, PlanInForce, TargetsInForce, Snapshot, Entry, Status, Verdict,
 )  # fmt: skip
-IN: Final[tuple[type[Any], ...]] = (SiteText, Plan, Targets, DeclaredOff, OperatorOrder)
+IN: Final[tuple[type[Any], ...]] = (SiteText, Plan, Targets, DeclaredOff, Bound, OperatorOrder)
 
 
 def framed(packed: bytes) -> bytes:

@@ -46,6 +46,14 @@ class Fire(IntEnum):
     ACTIVE = 1
 
 
+class Identity(IntEnum):
+    """Whether the device that answers is the one bound to its place. ``UNPROVEN``: not told since it connected."""
+
+    KNOWN = 0
+    UNPROVEN = 1
+    OTHER = 2
+
+
 @dataclass(frozen=True, slots=True)
 class Image:
     """Inputs of one scan.
@@ -56,7 +64,7 @@ class Image:
     that measurement, ``reply_s`` (N,) time of the last valid reply of any kind. ``offered_ma`` (N,) the setpoint or
     limit read back from the device and ``readback_s`` (N,) when. ``pilot``, ``failsafe_proof``, ``phases_now``
     (1 or 3, MISSING unknown) per asset; ``reboots`` counts device restarts seen; ``energy_wh`` the device's counter;
-    ``soc_permille`` vehicle or battery; ``tag`` the RFID of the session.
+    ``soc_permille`` vehicle or battery; ``identity`` (N,) of the device; ``tag`` the RFID of the session.
     """
 
     meter_ma: Ints
@@ -76,6 +84,7 @@ class Image:
     reboots: Ints
     energy_wh: Ints
     soc_permille: Ints
+    identity: Ints
     declared_off: Bools
     tag: tuple[str | None, ...]
     operator_limit_mw: int

@@ -53,6 +53,7 @@ class Reason(IntEnum):
     NOT_MANAGED = 38
     MIN_ON_TIME = 39
     EXPORT_LIMIT = 40
+    OTHER_DEVICE = 41
 
     ALARM_GUARD = 100
     ALARM_METER_LOST = 101
@@ -75,6 +76,7 @@ class Reason(IntEnum):
     ALARM_CLOCK_UNTRUSTED = 118
     ALARM_VOLTAGE = 119
     ALARM_BATTERY_REFUSES = 120
+    ALARM_OTHER_DEVICE = 121
 
 
 SENTENCES: Final[dict[Reason, str]] = {
@@ -119,6 +121,7 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.NOT_MANAGED: "only watched, never written",
     Reason.MIN_ON_TIME: "kept on: minimum on time",
     Reason.EXPORT_LIMIT: "limited by what may flow back through circuit {circuit}",
+    Reason.OTHER_DEVICE: "held at failsafe: another device answers at its address than the one bound to it",
     Reason.ALARM_GUARD: "the guard refused the commands for circuit {circuit}: its part of the site is at failsafe",
     Reason.ALARM_METER_LOST: "the meter of circuit {circuit} does not answer: check its supply, cable and address",
     Reason.ALARM_METER_FROZEN: "the meter of circuit {circuit} repeats one reading: restart it or check the gateway",
@@ -140,6 +143,7 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.ALARM_CLOCK_UNTRUSTED: "the wall clock is not synchronised: plans and tariffs are not used",
     Reason.ALARM_VOLTAGE: "{asset} reports a voltage outside 85-115 % of nominal",
     Reason.ALARM_BATTERY_REFUSES: "{asset} does not follow its setpoint: too hot or cold, or not under remote control?",
+    Reason.ALARM_OTHER_DEVICE: "another device than {asset} answers at its address: addresses swapped, or replaced?",
 }
 
 

@@ -75,6 +75,11 @@ def devices(site: Site) -> Iterator[DeviceEntry]:
         yield from entries
 
 
+def point_keys(entry: DeviceEntry) -> tuple[str, ...]:
+    """Keys of a device's points, in its own order: ids of its EVSEs, or its own."""
+    return tuple(evse.id for evse in entry.evses) if isinstance(entry, ChargerEntry) else (entry.id,)
+
+
 def round_of(entry: DeviceEntry, facts: DeviceFacts) -> Round:
     """What one entry adds to the round of its line."""
     connectors = len(entry.evses) if isinstance(entry, ChargerEntry) else 1

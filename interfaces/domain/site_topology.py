@@ -34,7 +34,7 @@ VERSION_LENGTH: Final[int] = 12
 ONLINE: Final[frozenset[str]] = frozenset(
     {
         "name", "location", "policies", "margin_a", "contract_a", "max_import_w", "tier", "spot", "never_pause",
-        "min_current_a", "capacity_kwh",
+        "min_current_a", "capacity_kwh", "serial",
     }
 )  # fmt: skip
 """Keys that change online at a scan boundary, wherever they stand. Everything else restarts through failsafe."""

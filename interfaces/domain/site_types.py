@@ -164,6 +164,16 @@ Modbus: TypeAlias = Annotated[
 ]
 
 
+Serial: TypeAlias = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=64,
+        description="serial number of the device that belongs here; left out: the first one that answers is bound",
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True)
 class MeterEntry:
     """A meter. ``period_ms`` replaces the profile's poll rate; ``monitors``: only watches that circuit."""
@@ -175,6 +185,7 @@ class MeterEntry:
     name: Name = ""
     period_ms: Annotated[int, Field(ge=200, le=10_000)] | None = None
     monitors: Id | None = None
+    serial: Serial | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +226,7 @@ class ChargerEntry:
     managed: bool = True
     failsafe: FailsafeEntry | None = None
     accept_unverified_failsafe: Reasoned | None = None
+    serial: Serial | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +246,7 @@ class BatteryEntry:
     managed: bool = True
     failsafe: FailsafeEntry | None = None
     accept_unverified_failsafe: Reasoned | None = None
+    serial: Serial | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +262,7 @@ class PvEntry:
     name: Name = ""
     phases: Phases = ALL_PHASES
     managed: bool = True
+    serial: Serial | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,6 +278,7 @@ class LoadEntry:
     phases: Phases
     name: Name = ""
     managed: bool = False
+    serial: Serial | None = None
 
 
 @dataclass(frozen=True, slots=True)

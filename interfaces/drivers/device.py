@@ -35,9 +35,9 @@ ABSENT_RETRY_S: Final = 60.0
 class PointSpec:
     """One point as the site file has it.
 
-    ``key`` names its entry in readings and outbox. ``point``: which of the device's points (0 is the first).
-    ``managed`` False: it is never written, and watched whatever its watchdog. ``period_s`` replaces the period of its
-    fastest polls.
+    ``key`` names its entry in readings and outbox, ``device`` the site file's entry it is part of. ``point``: which of
+    the device's points (0 is the first). ``managed`` False: it is never written, and watched whatever its watchdog.
+    ``period_s`` replaces the period of its fastest polls.
     """
 
     key: str
@@ -48,6 +48,7 @@ class PointSpec:
     managed: bool = True
     failsafe: FailsafeWish | None = None
     period_s: float | None = None
+    device: str = ""
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from interfaces.domain.site_bus import devices
+from interfaces.domain.site_bus import devices, point_keys
 from interfaces.domain.site_types import (
     BatteryEntry,
     ChargerEntry,
@@ -55,11 +55,10 @@ def wires_of(site: Site) -> tuple[Wire, ...]:
 
 
 def _points(entry: DeviceEntry, profile: Profile, *, watched: bool) -> Iterator[tuple[Link, PointSpec]]:
-    keys = [evse.id for evse in entry.evses] if isinstance(entry, ChargerEntry) else [entry.id]
     managed = getattr(entry, "managed", False) and not watched
     failsafe = entry.failsafe if isinstance(entry, ChargerEntry | BatteryEntry) else None
     period_ms = entry.period_ms if isinstance(entry, MeterEntry) else None
-    for number, key in enumerate(keys):
+    for number, key in enumerate(point_keys(entry)):
         place = profile.points
         own = place.units[min(number, len(place.units) - 1)]
         yield (
@@ -73,6 +72,7 @@ def _points(entry: DeviceEntry, profile: Profile, *, watched: bool) -> Iterator[
                 managed=managed,
                 failsafe=_wish(failsafe),
                 period_s=None if period_ms is None else period_ms / MILLI,
+                device=entry.id,
             ),
         )
 

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from interfaces.domain.command import Commands
-from interfaces.domain.image import FailsafeProof, Fire, Image, Pilot
+from interfaces.domain.image import FailsafeProof, Fire, Identity, Image, Pilot
 from interfaces.domain.plan import Plan
 from interfaces.domain.targets import Targets
 from interfaces.domain.units import (
@@ -88,6 +88,7 @@ class FieldView:
         verifiable = np.array([a.failsafe_verifiable for a in topology.assets], dtype=np.bool_)
         proof = np.where(verifiable, int(FailsafeProof.VERIFIED), int(FailsafeProof.UNREADABLE))
         self._proof = proof.astype(np.int64)
+        self._identity = frozen_ints(np.full(len(self._proof), int(Identity.KNOWN)))
 
     def _clear(self, n: int, c: int) -> None:
         self.meter_ma: Ints = np.full((c, 3), MISSING)
@@ -154,6 +155,7 @@ class FieldView:
             reboots=frozen_ints(self.reboots),
             energy_wh=frozen_ints(self.energy_wh),
             soc_permille=frozen_ints(self.soc_permille),
+            identity=self._identity,
             declared_off=frozen_bools(self.declared_off),
             tag=self._plant.sessions.tags,
             operator_limit_mw=asked.operator_limit_mw,

@@ -18,7 +18,7 @@ from controller.core.params import Params
 from controller.core.scan import scan
 from controller.core.state import ControllerState, Retained, initial
 from interfaces.domain.command import Commands, Report
-from interfaces.domain.image import FailsafeProof, Fire, Image, Pilot
+from interfaces.domain.image import FailsafeProof, Fire, Identity, Image, Pilot
 from interfaces.domain.reasons import Reason
 from interfaces.domain.topology import Asset, AssetKind, Circuit, Protection, Topology, build_topology
 from interfaces.domain.units import MISSING, NEVER_S
@@ -92,6 +92,7 @@ def blank_image(topology: Topology) -> Image:
         reboots=ints(n, 0),
         energy_wh=ints(n),
         soc_permille=ints(n),
+        identity=ints(n, int(Identity.KNOWN)),
         declared_off=np.zeros(n, dtype=np.bool_),
         tag=(None,) * n,
         operator_limit_mw=MISSING,

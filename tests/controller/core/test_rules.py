@@ -15,13 +15,14 @@ from controller.core.rules.boot import boot
 from controller.core.rules.circuit import circuit
 from controller.core.rules.evse import declared_off, fault, no_car, unreachable
 from controller.core.rules.fire import fire
+from controller.core.rules.identity import identity
 from controller.core.rules.lent import lent
 from controller.core.rules.n_minus_1 import n_minus_1
 from controller.core.rules.obedience import obedience
 from controller.core.rules.operator import operator_limit, operator_stop
 from controller.core.rules.phase_switching import phase_switching
 from controller.core.rules.protection import protection_pause, protection_reduce, protection_stop
-from interfaces.domain.image import Fire, Pilot
+from interfaces.domain.image import Fire, Identity, Pilot
 from interfaces.domain.reasons import Reason
 from interfaces.domain.topology import Asset, AssetKind
 from interfaces.domain.units import MISSING
@@ -216,3 +217,19 @@ def test_every_rule_has_a_sentence_of_its_own():
     table = running()
     reasons = [say(rule, table).reason for rule in RULES]
     assert len(set(reasons)) == len(RULES)
+
+
+@pytest.mark.parametrize(
+    ("who", "highs", "lows"),
+    [
+        (Identity.KNOWN, [NO_LIMIT, NO_LIMIT, NO_LIMIT, NO_LIMIT], [-NO_LIMIT] * 4),
+        (Identity.UNPROVEN, [16_000, 0, 0, 0], [-NO_LIMIT, -NO_LIMIT, 0, -NO_LIMIT]),
+        (Identity.OTHER, [6000, 0, 0, 0], [-NO_LIMIT, -NO_LIMIT, 0, -NO_LIMIT]),
+    ],
+)
+def test_another_device_is_held_at_failsafe_and_an_unproven_one_at_its_last_offer(who, highs, lows):
+    table = running()
+    cap = say(identity, table, identity=np.full(4, int(who)))
+    assert high(cap) == highs
+    assert [int(v) for v in cap.low_ma] == lows
+    assert cap.reason is Reason.OTHER_DEVICE

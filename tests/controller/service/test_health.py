@@ -25,7 +25,7 @@ from tests.controller.service.kit import METER, PLACE_1, Bench, garage_setup
 
 HELLO = Hello(77, "s", "0.1.0", 1e9, 0, "", ())
 POINT = PointStatus(PLACE_1, "abb_terra_ac", connected=True, problem="", reply_age_s=0.5, setpoint_problem="",
-                    status="charging", requests=10, timeouts=1, connects=1)  # fmt: skip
+                    status="charging", serial="", suspect=(), requests=10, timeouts=1, connects=1)  # fmt: skip
 STATUS = Status(
     500, 2, 1, 0, (0.001, 0.002, 0.003, 0.004), (0.003, 0.004, 0.005, 0.006), 0, 9, 0, "", "good", 0, (POINT,)
 )
@@ -198,3 +198,14 @@ def test_a_histogram_feeds_the_quantiles():
     for _ in range(100):
         histogram.add(0.001)
     assert histogram.quantile_s(0.5) == pytest.approx(0.001)
+
+
+def test_a_device_that_does_not_look_like_its_make_is_told():
+    strange = replace(POINT, suspect=("no make of ours: check profile and address",))
+    found = problems(replace(well(), status=replace(STATUS, points=(strange,))), 100.2)
+    assert found[f"suspect.{PLACE_1}.0"] == f"{PLACE_1}: no make of ours: check profile and address"
+
+
+def test_a_device_that_belongs_elsewhere_is_told():
+    found = problems(replace(well(), identities={PLACE_1: "another device answers"}), 100.2)
+    assert found == {f"identity.{PLACE_1}": "another device answers"}
