@@ -61,7 +61,7 @@ def identity_of(device: str, bindings: Bindings, reading: PointReading) -> int:
 
 def serials_of(site: Site) -> dict[str, str]:
     """Serials the site file names, by device."""
-    return {entry.id: entry.serial for entry in devices(site) if entry.serial is not None}
+    return {entry.id: entry.serial_number for entry in devices(site) if entry.serial_number is not None}
 
 
 def told_by(site: Site, points: tuple[PointStatus, ...]) -> dict[str, str]:
@@ -93,7 +93,7 @@ def findings(bound: Mapping[str, str], told: Mapping[str, str]) -> dict[str, str
         if home != device:
             why = f"this is {home}: were their addresses or cables swapped?"
         elif bound.get(device, serial) != serial:
-            why = f"it was {bound[device]}; if it was replaced, write `serial: {serial}` into the site file"
+            why = f"it was {bound[device]}; if it was replaced, write `serial_number: {serial}` into the site file"
         elif twins and device not in bound:
             why = f"so does {twins}: one device in two entries?"
         else:

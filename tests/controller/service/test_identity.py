@@ -98,7 +98,7 @@ def test_swapped_replaced_and_double_devices_are_told_apart():
     assert "this is two: were their addresses" in swapped["one"]
     replaced = findings(bound, {"one": "D4", "two": "B2"})
     assert replaced == {"one": replaced["one"]}
-    assert "write `serial: D4` into the site file" in replaced["one"]
+    assert "write `serial_number: D4` into the site file" in replaced["one"]
     assert "this is one: were" in findings(bound, {"new": "A1"})["new"]
     assert "so does five: one device" in findings({}, {"four": "E5", "five": "E5"})["four"]
     assert findings(bound, {"one": "A1", "three": "C3"}) == {}
@@ -154,7 +154,7 @@ def test_a_full_disk_binds_nobody_and_is_told(tmp_path: Path, monkeypatch):
 
 def test_the_site_file_has_the_last_word(tmp_path: Path):
     store_bindings(tmp_path, {PLACE_1: "OLD"}, keep_old=False)
-    text = garage_text().replace(f"- id: {PLACE_1}\n", f"- id: {PLACE_1}\n    serial: NEW\n", 1)
+    text = garage_text().replace(f"- id: {PLACE_1}\n", f"- id: {PLACE_1}\n    serial_number: NEW\n", 1)
     site = garage_setup(text).site
     assert serials_of(site) == {PLACE_1: "NEW"}
     bound, found = asyncio.run(Binder(tmp_path).learn(site, (point(PLACE_1, "NEW"),)))
