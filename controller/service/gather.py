@@ -125,11 +125,13 @@ class Gather:
         self._topology = topology
         self._sources = sources
         self._table = _Table(topology.n, topology.c)
+        self._bindings = NOBODY_BOUND
         self._ids = tuple(asset.id for asset in topology.assets)
 
     def image(self, readings: Mapping[str, PointReading], inputs: Inputs) -> Image:
         """The image of this instant; its columns are copies and never change."""
-        table = self._table
+        table, rebound = self._table, inputs.bindings is not self._bindings
+        self._bindings = inputs.bindings
         for line, source in enumerate(self._sources.meters):
             if source is not None:
                 self._meter(line, source, readings.get(source.key), inputs.bindings)
@@ -137,10 +139,11 @@ class Gather:
             reading = readings.get(source.key)
             if reading is None:
                 continue
-            if table.seen.get(source.key) is not reading:
+            new = table.seen.get(source.key) is not reading
+            if new:
                 table.seen[source.key] = reading
                 self._asset(column, source, reading)
-            if source.tells_serial:
+            if source.tells_serial and (new or rebound):
                 table.identity[column] = identity_of(source.device, inputs.bindings, reading)
         return self._frozen(inputs)
 
