@@ -48,7 +48,7 @@ from controller.service.site_setup import SiteRefused, SiteSetup, setup_of
 from controller.service.status import status_of
 from interfaces.domain.codec import CodecError, pack, unpack_any
 from interfaces.drivers.clock import epoch_s, monotonic_s
-from interfaces.drivers.connection import Connection
+from interfaces.drivers.connections import connection_of
 from interfaces.drivers.outbox import Outbox
 from interfaces.drivers.readings import Readings
 
@@ -75,12 +75,15 @@ class Field:
         clock = monotonic_s
         seed = random.Random(setup.site.id)  # noqa: S311  spreads reconnects, keeps no secret
         self.connections = [
-            Connection(
-                wire.link, wire.points, outbox=self.outbox, readings=self.readings, clock=clock,
+            connection_of(
+                wire,
+                outbox=self.outbox,
+                readings=self.readings,
+                clock=clock,
                 jitter=random.Random(seed.random()),  # noqa: S311
             )
             for wire in self.wires
-        ]  # fmt: skip
+        ]
         self.loaded = load(config.retain_dir, Disk())
         self.retain = RetainWriter(config.retain_dir, self.loaded, Disk())
         self.out = OutStream(framed(pack(hello)))

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from controller.service.service_file import host_port
 from interfaces.domain.site_types import Site
-from interfaces.drivers.links import Link, RtuOverTcpLink, SerialLink, TcpLink
+from interfaces.drivers.links import Link, P1Link, P1SerialLink, P1TcpLink, RtuOverTcpLink, SerialLink, TcpLink
 from interfaces.drivers.wiring import Wire, wires_of
 from interfaces.errors import UserError
 
@@ -103,20 +103,22 @@ def end_with_supervisor(environment: Mapping[str, str]) -> None:
 def wires_here(site: Site, addresses: Mapping[str, str]) -> tuple[Wire, ...]:
     """The connections of a site, bound to its device interface, or with addresses moved as the service file says.
 
-    Keys are ``host:port`` or a serial device; a serial line moves to a transparent gateway. What is moved is on a test
-    bench, where the interfaces of the site are not: it is bound to none.
+    Keys are ``host:port`` or a serial device; a serial line moves to a transparent gateway, a serial P1 port to a TCP
+    stream. What is moved is on a test bench, where the interfaces of the site are not: it is bound to none.
     """
     interface = None if site.network is None else site.network.device_interface
     return tuple(Wire(_moved(_bound(wire.link, interface), addresses), wire.points) for wire in wires_of(site))
 
 
-def _bound(link: Link, interface: str | None) -> Link:
-    return link if isinstance(link, SerialLink) else replace(link, interface=interface)
+def _bound(link: Link | P1Link, interface: str | None) -> Link | P1Link:
+    return link if isinstance(link, SerialLink | P1SerialLink) else replace(link, interface=interface)
 
 
-def _moved(link: Link, addresses: Mapping[str, str]) -> Link:
-    place = link.device if isinstance(link, SerialLink) else f"{link.host}:{link.port}"
+def _moved(link: Link | P1Link, addresses: Mapping[str, str]) -> Link | P1Link:
+    place = link.device if isinstance(link, SerialLink | P1SerialLink) else f"{link.host}:{link.port}"
     if place not in addresses:
         return link
     host, port = host_port(addresses[place])
+    if isinstance(link, P1TcpLink | P1SerialLink):
+        return P1TcpLink(host, port)
     return TcpLink(host, port) if isinstance(link, TcpLink) else RtuOverTcpLink(host, port, link.line)

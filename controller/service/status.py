@@ -11,7 +11,7 @@ from controller.service.messages import PointStatus, Status
 from controller.service.pacing import Histogram
 from controller.service.retain import RetainStatus
 from interfaces.domain.units import NEVER_S
-from interfaces.drivers.connection import Connection
+from interfaces.drivers.connections import AnyConnection
 from interfaces.drivers.readings import Readings
 from interfaces.drivers.wiring import Wire
 
@@ -21,7 +21,7 @@ QUANTILES: Final = (0.5, 0.99, 0.999)
 
 def status_of(
     loop: ScanLoop,
-    wires: Sequence[tuple[Wire, Connection]],
+    wires: Sequence[tuple[Wire, AnyConnection]],
     readings: Readings,
     retain: RetainStatus,
     dropped: int,
@@ -50,7 +50,7 @@ def _quantiles(durations: Histogram) -> tuple[float, float, float, float]:
     return p50, p99, p999, durations.most_s
 
 
-def _points(wires: Sequence[tuple[Wire, Connection]], readings: Readings, now_s: float) -> Iterator[PointStatus]:
+def _points(wires: Sequence[tuple[Wire, AnyConnection]], readings: Readings, now_s: float) -> Iterator[PointStatus]:
     for wire, connection in wires:
         for point in wire.points:
             reading = readings.points[point.key]

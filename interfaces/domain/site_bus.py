@@ -11,7 +11,17 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from interfaces.domain.device_facts import DeviceFacts
-from interfaces.domain.site_types import ChargerEntry, DeviceEntry, ModbusGateway, ModbusRtu, ModbusTcp, Site
+from interfaces.domain.site_types import (
+    Address,
+    ChargerEntry,
+    DeviceEntry,
+    MeterEntry,
+    ModbusGateway,
+    ModbusRtu,
+    P1Serial,
+    P1Tcp,
+    Site,
+)
 
 BITS_PER_CHARACTER: Final[int] = 11
 SILENCE_CHARACTERS: Final[float] = 3.5
@@ -51,13 +61,26 @@ def bus_cycle_s(rounds: Sequence[Round], baud: int | None) -> float:
     return total_s
 
 
-def line_of(modbus: ModbusTcp | ModbusRtu | ModbusGateway) -> Line:
-    """The line an address sits on."""
-    if isinstance(modbus, ModbusRtu):
-        return ("rtu", modbus.rtu, 0)
-    if isinstance(modbus, ModbusGateway):
-        return ("gateway", modbus.gateway.lower(), modbus.port)
-    return ("tcp", modbus.host.lower(), modbus.port)
+def line_of(address: Address) -> Line:
+    """The line an address sits on. A P1 port has a line for itself."""
+    if isinstance(address, ModbusRtu):
+        return ("rtu", address.rtu, 0)
+    if isinstance(address, P1Serial):
+        return ("p1", address.serial, 0)
+    if isinstance(address, ModbusGateway):
+        return ("gateway", address.gateway.lower(), address.port)
+    return ("p1" if isinstance(address, P1Tcp) else "tcp", address.host.lower(), address.port)
+
+
+def address_of(entry: DeviceEntry) -> Address:
+    """Where an entry is reached."""
+    return entry.address if isinstance(entry, MeterEntry) else entry.modbus
+
+
+def unit_in_file(entry: DeviceEntry) -> int | None:
+    """The Modbus unit the file gives an entry; None where it gives none."""
+    address = address_of(entry)
+    return None if isinstance(address, P1Tcp | P1Serial) else address.unit
 
 
 def sections(site: Site) -> Iterator[tuple[str, Sequence[DeviceEntry]]]:
@@ -99,8 +122,9 @@ def line_cycles_s(site: Site, facts: Mapping[str, DeviceFacts]) -> dict[Line, fl
     for entry in devices(site):
         if entry.profile not in facts:
             continue
-        line = line_of(entry.modbus)
+        address = address_of(entry)
+        line = line_of(address)
         rounds.setdefault(line, []).append(round_of(entry, facts[entry.profile]))
-        if not isinstance(entry.modbus, ModbusTcp):
-            bauds[line] = min(entry.modbus.baud, bauds.get(line, entry.modbus.baud))
+        if isinstance(address, ModbusRtu | ModbusGateway):
+            bauds[line] = min(address.baud, bauds.get(line, address.baud))
     return {line: bus_cycle_s(shares, bauds.get(line)) for line, shares in rounds.items()}

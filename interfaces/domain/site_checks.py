@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Final, TypeAlias
 
 from interfaces.domain.device_facts import DeviceFacts
-from interfaces.domain.site_bus import Line, line_cycles_s, line_of, sections
+from interfaces.domain.site_bus import Line, address_of, line_cycles_s, line_of, sections, unit_in_file
 from interfaces.domain.site_draft import Draft
 from interfaces.domain.site_types import (
     ChargerEntry,
@@ -18,8 +18,11 @@ from interfaces.domain.site_types import (
     ModbusGateway,
     ModbusRtu,
     ModbusTcp,
+    P1Serial,
+    P1Tcp,
 )
 from interfaces.domain.site_yaml import Path
+from interfaces.domain.units import MILLI
 
 MAX_PROTECTIVE_PERIOD_S: Final[float] = 2.0
 """A meter that protects is polled at least this often (design 4.1: ages are counted from here)."""
@@ -33,7 +36,16 @@ KINDS: Final[dict[str, tuple[str, ...]]] = {
 }
 """What a profile must be for an entry of each section that we may write, or read as a meter."""
 
-Address: TypeAlias = tuple[str, str, int, int]
+SPEAKS: Final[dict[type, str]] = {ModbusTcp: "tcp", P1Tcp: "p1", P1Serial: "p1"}
+"""Transport of each form of address; all others carry RTU frames."""
+FORMS: Final[dict[str, str]] = {
+    "tcp": "{host, port}",
+    "rtu": "{rtu} or {gateway}",
+    "p1": "p1: {host, port} or {serial}",
+}
+NAMED: Final[dict[str, str]] = {"tcp": "'host'", "gateway": "'gateway'", "rtu": "'rtu'", "p1": "'p1'"}
+
+Place: TypeAlias = tuple[str, str, int, int]
 
 
 def check_structure(draft: Draft) -> None:
@@ -138,6 +150,19 @@ def _meters(draft: Draft) -> None:
                 f"the meter '{meter.id}' protects circuit '{used[meter.id]}' and is polled every {meter.period_ms} ms: "
                 f"each second above the first costs 0.5 A per phase",
             )
+        elif meter.id in used and meter.p1 is not None and meter.period_ms is None:
+            _slow_telegrams(draft, path, meter)
+
+
+def _slow_telegrams(draft: Draft, path: Path, meter: MeterEntry) -> None:
+    """How often a P1 port speaks is a matter of its meter; people shall know what a slow one costs."""
+    facts = draft.facts.get(meter.profile)
+    if facts is not None and facts.poll_s * MILLI > GOOD_PERIOD_MS:
+        draft.warn(
+            (*path, "profile"),
+            f"the meter '{meter.id}' protects a circuit and sends every {facts.poll_s:g} s: each second above the "
+            f"first costs 0.5 A per phase",
+        )
 
 
 def _places(draft: Draft) -> None:
@@ -170,14 +195,25 @@ def _profiles(draft: Draft) -> None:
 
 
 def _transport(draft: Draft, path: Path, entry: DeviceEntry, facts: DeviceFacts) -> None:
-    wanted = "tcp" if isinstance(entry.modbus, ModbusTcp) else "rtu"
+    wanted = SPEAKS.get(type(address_of(entry)), "rtu")
     if wanted not in facts.transports:
-        form = {"tcp": "{host, port}", "rtu": "{rtu} or {gateway}"}
-        others = " or ".join(form.get(transport, transport) for transport in facts.transports)
+        others = " or ".join(FORMS.get(transport, transport) for transport in facts.transports)
+        name = "P1" if wanted == "p1" else f"Modbus {wanted.upper()}"
         draft.say(
-            (*path, "modbus"),
-            f"the profile '{entry.profile}' does not speak Modbus {wanted.upper()}: write its address as {others}",
+            (*path, _key(entry)),
+            f"the profile '{entry.profile}' does not speak {name}: write its address as {others}",
         )
+    elif wanted == "p1" and draft.site.info.connection == "3ph_delta":
+        draft.say(
+            (*path, "profile"),
+            f"'{entry.id}': the powers of a P1 port are no phase currents in a network without neutral (3ph_delta): "
+            f"use a meter with Modbus there",
+        )
+
+
+def _key(entry: DeviceEntry) -> str:
+    """The key its address is written under."""
+    return "p1" if isinstance(entry, MeterEntry) and entry.p1 is not None else "modbus"
 
 
 def _units(draft: Draft) -> None:
@@ -201,32 +237,35 @@ def _units(draft: Draft) -> None:
             )
 
 
-def _occupied(entry: DeviceEntry, facts: DeviceFacts | None) -> list[Address]:
+def _occupied(entry: DeviceEntry, facts: DeviceFacts | None) -> list[Place]:
     """Every address a device answers at: line kind, host or serial device, port, unit."""
-    kind, place, port = line_of(entry.modbus)
-    if facts is None or isinstance(entry.modbus, ModbusRtu | ModbusGateway):
-        return [(kind, place, port, entry.modbus.unit or 0)] if entry.modbus.unit is not None else []
+    address = address_of(entry)
+    kind, place, port = line_of(address)
+    if isinstance(address, P1Tcp | P1Serial):
+        return [(kind, place, port, 0)]
+    if facts is None or isinstance(address, ModbusRtu | ModbusGateway):
+        return [(kind, place, port, address.unit or 0)] if address.unit is not None else []
     count = len(entry.evses) if isinstance(entry, ChargerEntry) else 1
     units = [*facts.unit_ids, *([facts.unit_ids[-1]] * count)] if facts.unit_ids else [1] * count
-    given = entry.modbus.unit
+    given = unit_in_file(entry)
     return [(kind, place, port + k * facts.port_step, units[k] if given is None else given) for k in range(count)]
 
 
 def _addresses(draft: Draft) -> None:
-    first: dict[Address, tuple[Path, str]] = {}
+    first: dict[Place, tuple[Path, str]] = {}
     for _, path, entry in draft.devices():
-        if draft.damaged((*path, "modbus"), "port", "unit"):
+        if draft.damaged((*path, _key(entry)), "port", "unit"):
             continue
         taken = False
         for address in dict.fromkeys(_occupied(entry, draft.facts.get(entry.profile))):
             if address in first and not taken:
                 other, name = first[address]
-                _, place, port, unit = address
+                kind, place, port, unit = address
                 where = f"{place} port {port}" if port else place
                 draft.say(
-                    (*path, "modbus"),
-                    f"'{entry.id}' and '{name}' (line {draft.document.line_of(other)}) have the same address, {where} "
-                    f"unit {unit}: one of them is wrong",
+                    (*path, _key(entry)),
+                    f"'{entry.id}' and '{name}' (line {draft.document.line_of(other)}) have the same address, {where}"
+                    f"{'' if kind == 'p1' else f' unit {unit}'}: one of them is wrong",
                 )
                 taken = True
             first.setdefault(address, (path, entry.id))
@@ -237,17 +276,18 @@ def _lines(draft: Draft) -> None:
     settings: dict[Line, tuple[tuple[int, str], str]] = {}
     speaks: dict[tuple[str, int], tuple[str, str]] = {}
     for _, path, entry in draft.devices():
-        kind, place, port = line_of(entry.modbus)
-        if isinstance(entry.modbus, ModbusTcp | ModbusGateway):
-            before = speaks.setdefault((place, port), (kind, entry.id))
-            if before[0] != kind:
-                draft.say(
-                    (*path, "modbus"),
-                    f"'{entry.id}' and '{before[1]}' use {place} port {port} once with 'host' and once with 'gateway': "
-                    f"one port speaks one of the two",
-                )
-        if not isinstance(entry.modbus, ModbusTcp):
-            mine = (entry.modbus.baud, entry.modbus.format)
+        address = address_of(entry)
+        kind, place, port = line_of(address)
+        before = speaks.setdefault((place, port), (kind, entry.id))
+        if before[0] != kind:
+            where = f"{place} port {port}" if port else place
+            draft.say(
+                (*path, _key(entry)),
+                f"'{entry.id}' and '{before[1]}' use {where} once with {NAMED[kind]} and once with "
+                f"{NAMED[before[0]]}: one port speaks one of the two",
+            )
+        if isinstance(address, ModbusRtu | ModbusGateway):
+            mine = (address.baud, address.format)
             first, name = settings.setdefault((kind, place, port), (mine, entry.id))
             if first != mine:
                 draft.say(
@@ -263,10 +303,10 @@ def _buses(draft: Draft) -> None:
     for index, meter in enumerate(draft.site.meters):
         if meter.id not in protects:
             continue
-        line = line_of(meter.modbus)
+        line = line_of(meter.address)
         cycle_s = cycles_s.get(line, 0.0)
         if cycle_s > MAX_PROTECTIVE_PERIOD_S:
-            sharing = sum(line_of(e.modbus) == line for _, entries in sections(draft.site) for e in entries)
+            sharing = sum(line_of(address_of(e)) == line for _, entries in sections(draft.site) for e in entries)
             draft.say(
                 draft.path("meters", index, "modbus"),
                 f"the line {line[1]} needs {cycle_s:.1f} s for one round of its {sharing} devices, so that the meter "

@@ -6,8 +6,9 @@ import re
 from ipaddress import ip_address
 from typing import Final
 
+from interfaces.domain.site_bus import address_of
 from interfaces.domain.site_draft import Draft
-from interfaces.domain.site_types import ModbusGateway, ModbusTcp
+from interfaces.domain.site_types import ModbusGateway, ModbusTcp, P1Tcp
 from interfaces.domain.site_yaml import Path
 
 DOTTED_NUMBERS: Final = re.compile(r"[0-9.]+")
@@ -19,13 +20,16 @@ def check_hosts(draft: Draft) -> None:
     """Hosts that are no address and no name, and devices of different makes behind one TCP address."""
     shared: dict[tuple[str, int], dict[str, tuple[str, Path]]] = {}
     for _, path, entry in draft.devices():
-        if isinstance(entry.modbus, ModbusGateway):
-            _judge(draft, (*path, "modbus", "gateway"), entry.modbus.gateway)
-        if not isinstance(entry.modbus, ModbusTcp):
+        address = address_of(entry)
+        if isinstance(address, ModbusGateway):
+            _judge(draft, (*path, "modbus", "gateway"), address.gateway)
+        if isinstance(address, P1Tcp):
+            _judge(draft, (*path, "p1", "host"), address.host)
+        if not isinstance(address, ModbusTcp):
             continue
-        _judge(draft, (*path, "modbus", "host"), entry.modbus.host)
+        _judge(draft, (*path, "modbus", "host"), address.host)
         if entry.profile in draft.facts and draft.facts[entry.profile].make:
-            makes = shared.setdefault((entry.modbus.host.lower(), entry.modbus.port), {})
+            makes = shared.setdefault((address.host.lower(), address.port), {})
             makes.setdefault(draft.facts[entry.profile].make, (entry.id, path))
     for (host, port), makes in shared.items():
         (make, (name, first)), *others = makes.items()

@@ -26,7 +26,9 @@ SHOWN_LENGTH: Final[int] = 40
 LISTS: Final[tuple[str, ...]] = ("circuits", "meters", "chargers", "batteries", "pv", "loads")
 STAND_IN: Final[Mapping[str, str]] = {"id": "site", "time_zone": "UTC"}
 """Lets the checks run although the site's own header is wrong; that is a problem of its own."""
-UNIONS: Final[tuple[str, ...]] = ("modbus", "protection")
+UNIONS: Final[tuple[str, ...]] = ("modbus", "p1", "protection")
+NO_ADDRESS: Final[str] = "no_address"
+"""What a meter without an address is told; it counts as an entry without its ``modbus``."""
 UNKNOWN_KEY: Final[str] = "unexpected_keyword_argument"
 ID_FIELDS: Final[frozenset[str]] = frozenset({"id", "parent", "meter", "monitors", "circuit"})
 HOST_FIELDS: Final[frozenset[str]] = frozenset({"host", "gateway"})
@@ -93,11 +95,11 @@ def _path_of(error: ErrorDetails) -> Path:
     path = tuple(part for part, before in zip(parts, (None, *parts), strict=False) if before not in UNIONS)
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         return (*path, "kind")
-    return path
+    return (*path, "modbus") if error["type"] == NO_ADDRESS else path
 
 
 def _is_missing(error: ErrorDetails) -> bool:
-    return error["type"] in ("missing", "union_tag_not_found")
+    return error["type"] in ("missing", "union_tag_not_found", NO_ADDRESS)
 
 
 def _own_errors(errors: list[ErrorDetails]) -> list[tuple[Path, ErrorDetails]]:

@@ -34,11 +34,11 @@ VERSION_LENGTH: Final[int] = 12
 ONLINE: Final[frozenset[str]] = frozenset(
     {
         "name", "location", "policies", "margin_a", "contract_a", "max_import_w", "tier", "spot", "never_pause",
-        "min_current_a", "capacity_kwh", "serial",
+        "min_current_a", "capacity_kwh", "serial_number",
     }
 )  # fmt: skip
 """Keys that change online at a scan boundary, wherever they stand. Everything else restarts through failsafe."""
-WIRING: Final[frozenset[str]] = frozenset({"modbus", "network"})
+WIRING: Final[frozenset[str]] = frozenset({"modbus", "p1", "network"})
 """Keys that restart the connections but leave columns and rows as they are: plans stay valid."""
 NAMES: Final[frozenset[str]] = frozenset({"make"})
 """What is said of a profile for people alone."""
@@ -60,7 +60,7 @@ def circuits_of(site: Site, facts: Mapping[str, DeviceFacts]) -> tuple[Circuit, 
     periods_s: dict[str, float] = {}
     for meter in site.meters:
         own_s = facts[meter.profile].poll_s if meter.period_ms is None else meter.period_ms / MILLI
-        periods_s[meter.id] = max(own_s, cycles_s[line_of(meter.modbus)])
+        periods_s[meter.id] = max(own_s, cycles_s[line_of(meter.address)])
     return tuple(
         Circuit(
             id=entry.id,

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
 
 _STRICT: Final = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, str_strip_whitespace=True)
 
@@ -26,6 +28,9 @@ Host: TypeAlias = Annotated[str, Field(pattern=HOST_PATTERN, max_length=253, des
 Port: TypeAlias = Annotated[int, Field(ge=1, le=65535)]
 Interface: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.@-]{0,14}$")]
 Profile: TypeAlias = Annotated[str, Field(min_length=1, max_length=64, description="id of a device profile")]
+SerialDevice: TypeAlias = Annotated[
+    str, Field(pattern=r"^/dev/[A-Za-z0-9_./:-]{1,100}$", description="such as /dev/ttyUSB0")
+]
 Baud: TypeAlias = Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200]
 SerialFormat: TypeAlias = Literal["8N1", "8N2", "8E1", "8E2", "8O1", "8O2"]
 SerialUnit: TypeAlias = Annotated[int, Field(ge=1, le=247, description="Modbus unit on the serial line")]
@@ -133,7 +138,7 @@ class ModbusRtu:
     """Modbus RTU on a serial device of this computer."""
 
     __pydantic_config__ = _STRICT
-    rtu: Annotated[str, Field(pattern=r"^/dev/[A-Za-z0-9_./:-]{1,100}$", description="such as /dev/ttyUSB0")]
+    rtu: SerialDevice
     unit: SerialUnit
     baud: Baud = 9600
     format: SerialFormat = "8N1"
@@ -164,7 +169,38 @@ Modbus: TypeAlias = Annotated[
 ]
 
 
-Serial: TypeAlias = Annotated[
+@dataclass(frozen=True, slots=True)
+class P1Tcp:
+    """The P1 port of a digital meter, its telegrams as a TCP stream (a network bridge, ser2net)."""
+
+    __pydantic_config__ = _STRICT
+    host: Host
+    port: Port
+
+
+@dataclass(frozen=True, slots=True)
+class P1Serial:
+    """The P1 port of a digital meter on a serial device of this computer, through a cable that inverts the line."""
+
+    __pydantic_config__ = _STRICT
+    serial: SerialDevice
+
+
+def _p1_form(value: Any) -> str:
+    serial = "serial" in value if isinstance(value, dict) else isinstance(value, P1Serial)
+    return "serial" if serial else "tcp"
+
+
+P1: TypeAlias = Annotated[
+    Annotated[P1Tcp, Tag("tcp")] | Annotated[P1Serial, Tag("serial")],
+    Discriminator(_p1_form),
+]
+Address: TypeAlias = ModbusTcp | ModbusRtu | ModbusGateway | P1Tcp | P1Serial
+"""Where a device is reached, in any form."""
+_ONE_ADDRESS: Final[JsonDict] = {"oneOf": [{"required": ["modbus"]}, {"required": ["p1"]}]}
+
+
+SerialNumber: TypeAlias = Annotated[
     str,
     Field(
         min_length=1,
@@ -176,16 +212,28 @@ Serial: TypeAlias = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class MeterEntry:
-    """A meter. ``period_ms`` replaces the profile's poll rate; ``monitors``: only watches that circuit."""
+    """A meter, on Modbus or with a P1 port. ``period_ms`` replaces the profile's rate; ``monitors``: only watches."""
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = ConfigDict(**_STRICT, json_schema_extra=_ONE_ADDRESS)
     id: Id
     profile: Profile
-    modbus: Modbus
+    modbus: Modbus | None = None
     name: Name = ""
     period_ms: Annotated[int, Field(ge=200, le=10_000)] | None = None
     monitors: Id | None = None
-    serial: Serial | None = None
+    p1: P1 | None = None
+    serial_number: SerialNumber | None = None
+
+    def __post_init__(self) -> None:
+        if (self.modbus is None) == (self.p1 is None):
+            raise PydanticCustomError("no_address", "a meter has one address: write either 'modbus' or 'p1'")
+
+    @property
+    def address(self) -> Address:
+        """Its one address."""
+        address = self.modbus if self.p1 is None else self.p1
+        assert address is not None  # noqa: S101  __post_init__ saw to it
+        return address
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +274,7 @@ class ChargerEntry:
     managed: bool = True
     failsafe: FailsafeEntry | None = None
     accept_unverified_failsafe: Reasoned | None = None
-    serial: Serial | None = None
+    serial_number: SerialNumber | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,7 +294,7 @@ class BatteryEntry:
     managed: bool = True
     failsafe: FailsafeEntry | None = None
     accept_unverified_failsafe: Reasoned | None = None
-    serial: Serial | None = None
+    serial_number: SerialNumber | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +310,7 @@ class PvEntry:
     name: Name = ""
     phases: Phases = ALL_PHASES
     managed: bool = True
-    serial: Serial | None = None
+    serial_number: SerialNumber | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +326,7 @@ class LoadEntry:
     phases: Phases
     name: Name = ""
     managed: bool = False
-    serial: Serial | None = None
+    serial_number: SerialNumber | None = None
 
 
 @dataclass(frozen=True, slots=True)

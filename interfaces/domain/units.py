@@ -50,6 +50,11 @@ def w_from_mw(power_mw: int) -> float:
     return power_mw / MILLI
 
 
+def w_from_kw(power_kw: float) -> float:
+    """Kilowatts (or kvar) to watts (or var), to the milliwatt."""
+    return round(power_kw * MILLI, 3)
+
+
 def mv_from_v(voltage_v: float) -> int:
     """Volts to millivolts."""
     return round(voltage_v * MILLI)

@@ -6,6 +6,7 @@ from typing import Final
 
 from interfaces.domain.device_facts import DeviceFacts
 from interfaces.domain.units import MILLI
+from interfaces.drivers.p1_reading import p1_facts
 from interfaces.drivers.polling import Block, PlannedPoll, plan_polls
 from interfaces.drivers.profile import Profile
 from interfaces.drivers.profile_load import find_profile, profile_ids
@@ -61,13 +62,13 @@ def device_facts(profile: Profile) -> DeviceFacts:
 
 
 def all_facts() -> dict[str, DeviceFacts]:
-    """Facts of every shipped profile, by id and by alias."""
+    """Facts of every shipped profile and of meters with a P1 port, by id and by alias."""
     found: dict[str, DeviceFacts] = {}
     for name in profile_ids():
         profile = find_profile(name)
         if profile is not None:
             found |= dict.fromkeys((profile.id, *profile.aliases), device_facts(profile))
-    return found
+    return found | p1_facts()
 
 
 def _round_of(cyclic: list[PlannedPoll]) -> list[Block]:

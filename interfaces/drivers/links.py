@@ -86,6 +86,25 @@ class SerialLink:
 Link = TcpLink | RtuOverTcpLink | SerialLink
 
 
+@dataclass(frozen=True, slots=True)
+class P1TcpLink:
+    """The P1 port of a digital meter as a TCP stream of telegrams. ``interface`` as for ``TcpLink``."""
+
+    host: str
+    port: int
+    interface: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class P1SerialLink:
+    """The P1 port on a serial device of this computer: 115200 baud, 8N1; the cable inverts the line."""
+
+    device: str
+
+
+P1Link = P1TcpLink | P1SerialLink
+
+
 def line_of(rtu: Rtu, baud: int | None = None, line_format: str | None = None) -> Line:
     """The line of a profile's RTU settings; the installer's speed and format win."""
     return Line(baud or rtu.baud, line_format or rtu.format, rtu.max_response_ms / 1000, rtu.turnaround_ms / 1000)

@@ -68,7 +68,7 @@ class PointReading:
     currents (or its power): time, number of good readings, checksum of the raw words (a frozen meter repeats it).
     ``held``: readings that waited for a second one. ``reboots``: restarts of the device seen. ``problem``: why the last
     request failed, empty after a good one. ``suspect``: what speaks against its being the make, map or word order the
-    profile describes, in sentences for the installer.
+    profile describes, in sentences for the installer. ``notes``: how values were come by where that is not plain.
     """
 
     roles: Mapping[str, Sample] = field(default_factory=dict)
@@ -83,6 +83,7 @@ class PointReading:
     connected: bool = False
     problem: str = ""
     suspect: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     setpoint: SetpointStatus = field(default_factory=SetpointStatus)
     failsafe: FailsafeStatus = field(default_factory=FailsafeStatus)
 

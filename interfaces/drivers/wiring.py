@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from interfaces.domain.site_bus import devices, point_keys
+from interfaces.domain.site_bus import address_of, devices, point_keys, unit_in_file
 from interfaces.domain.site_types import (
     BatteryEntry,
     ChargerEntry,
@@ -18,21 +18,34 @@ from interfaces.domain.site_types import (
     MeterEntry,
     ModbusGateway,
     ModbusRtu,
+    P1Serial,
+    P1Tcp,
     Site,
 )
 from interfaces.domain.units import MILLI
 from interfaces.drivers.device import PointSpec
 from interfaces.drivers.failsafe import FailsafeWish
-from interfaces.drivers.links import Line, Link, RtuOverTcpLink, SerialLink, TcpLink, line_of
+from interfaces.drivers.links import (
+    Line,
+    Link,
+    P1Link,
+    P1SerialLink,
+    P1TcpLink,
+    RtuOverTcpLink,
+    SerialLink,
+    TcpLink,
+    line_of,
+)
+from interfaces.drivers.p1_reading import find_p1
 from interfaces.drivers.profile import Profile, Rtu
 from interfaces.drivers.profile_load import find_profile
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One connection of a site."""
+    """One connection of a site. Behind a P1 link there is one point, whose profile has no registers."""
 
-    link: Link
+    link: Link | P1Link
     points: tuple[PointSpec, ...]
 
 
@@ -41,23 +54,24 @@ def wires_of(site: Site) -> tuple[Wire, ...]:
 
     On a site that is only monitored nothing is managed.
     """
-    links: dict[tuple[str, str | int], Link] = {}
+    links: dict[tuple[str, str | int], Link | P1Link] = {}
     points: dict[tuple[str, str | int], list[PointSpec]] = {}
     for entry in devices(site):
-        profile = find_profile(entry.profile)
+        profile = find_profile(entry.profile) or find_p1(entry.profile)
         if profile is None:
             raise ValueError(f"{entry.id}: there is no profile {entry.profile}")
         for link, point in _points(entry, profile, watched=site.info.mode == "monitor"):
-            place = (link.device, 0) if isinstance(link, SerialLink) else (link.host.lower(), link.port)
+            place = (link.device, 0) if isinstance(link, SerialLink | P1SerialLink) else (link.host.lower(), link.port)
             links[place] = _slower(links.get(place), link)
             points.setdefault(place, []).append(point)
     return tuple(Wire(links[place], tuple(found)) for place, found in points.items())
 
 
-def _points(entry: DeviceEntry, profile: Profile, *, watched: bool) -> Iterator[tuple[Link, PointSpec]]:
+def _points(entry: DeviceEntry, profile: Profile, *, watched: bool) -> Iterator[tuple[Link | P1Link, PointSpec]]:
     managed = getattr(entry, "managed", False) and not watched
     failsafe = entry.failsafe if isinstance(entry, ChargerEntry | BatteryEntry) else None
     period_ms = entry.period_ms if isinstance(entry, MeterEntry) else None
+    given = unit_in_file(entry)
     for number, key in enumerate(point_keys(entry)):
         place = profile.points
         own = place.units[min(number, len(place.units) - 1)]
@@ -66,7 +80,7 @@ def _points(entry: DeviceEntry, profile: Profile, *, watched: bool) -> Iterator[
             PointSpec(
                 key=key,
                 profile=profile,
-                unit=own if entry.modbus.unit is None else entry.modbus.unit,
+                unit=own if given is None else given,
                 point=number,
                 station_unit=place.station_unit,
                 managed=managed,
@@ -81,8 +95,12 @@ def _wish(entry: FailsafeEntry | None) -> FailsafeWish | None:
     return None if entry is None else FailsafeWish(entry.current_a, entry.timeout_s)
 
 
-def _link(entry: DeviceEntry, profile: Profile, port_shift: int) -> Link:
-    modbus = entry.modbus
+def _link(entry: DeviceEntry, profile: Profile, port_shift: int) -> Link | P1Link:
+    modbus = address_of(entry)
+    if isinstance(modbus, P1Serial):
+        return P1SerialLink(modbus.serial)
+    if isinstance(modbus, P1Tcp):
+        return P1TcpLink(modbus.host, modbus.port)
     if isinstance(modbus, ModbusRtu):
         return SerialLink(modbus.rtu, line_of(profile.rtu or Rtu(), modbus.baud, modbus.format))
     if isinstance(modbus, ModbusGateway):
@@ -91,9 +109,9 @@ def _link(entry: DeviceEntry, profile: Profile, port_shift: int) -> Link:
     return TcpLink(modbus.host, modbus.port + port_shift)
 
 
-def _slower(one: Link | None, other: Link) -> Link:
+def _slower(one: Link | P1Link | None, other: Link | P1Link) -> Link | P1Link:
     """A line shared by several makes waits for the slowest of them."""
-    if one is None or isinstance(one, TcpLink) or isinstance(other, TcpLink):
+    if not isinstance(one, SerialLink | RtuOverTcpLink) or not isinstance(other, SerialLink | RtuOverTcpLink):
         return other if one is None else one
     line = Line(
         one.line.baud,

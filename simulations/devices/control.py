@@ -63,6 +63,9 @@ async def _plug_out(host: SiteHost, message: Message) -> None:
 async def _fault(host: SiteHost, message: Message) -> None:
     """``device`` and ``kind``; ``value`` where the kind takes one. ``kind`` "clear" ends everything but a reboot."""
     part, kind = host.parts[message["device"]], str(message["kind"])
+    if part.feed is not None and kind == "silent":
+        part.feed.silent = True
+        return
     if kind in FRAME_FAULTS and not (kind == "silent" and part.shares_line):
         for server, _ in part.homes:
             setattr(server.faults, kind, _frame_value(kind, message))
@@ -82,6 +85,8 @@ def _frame_value(kind: str, message: Message) -> Any:
 
 
 async def _clear(host: SiteHost, device_id: str, part: Part) -> None:
+    if part.feed is not None:
+        part.feed.frozen = part.feed.silent = False
     for server, unit in part.homes:
         server.faults = Faults()
         bank = server.bank_of(unit)
@@ -119,6 +124,8 @@ def _blind(device: Device) -> None:
 
 async def _frozen(host: SiteHost, device_id: str, part: Part) -> None:  # noqa: ARG001  the table's signature
     _each_point(part, _freeze)
+    if part.feed is not None:
+        part.feed.frozen = True
 
 
 async def _nan(host: SiteHost, device_id: str, part: Part) -> None:  # noqa: ARG001  the table's signature
@@ -164,6 +171,8 @@ async def _drip(host: SiteHost, device_id: str, part: Part) -> None:  # noqa: AR
 async def _hang_up(host: SiteHost, device_id: str, part: Part) -> None:  # noqa: ARG001  the table's signature
     for server, _ in part.homes:
         server.hang_up()
+    if part.feed is not None:
+        part.feed.hang_up()
 
 
 _FAULTS: Final[Mapping[str, Callable[[SiteHost, str, Part], Awaitable[None]]]] = {

@@ -9,15 +9,15 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final
 
-from interfaces.domain.site_bus import Line, devices
-from interfaces.domain.site_types import ChargerEntry, Site
+from interfaces.domain.site_bus import Line, devices, line_of
+from interfaces.domain.site_types import ChargerEntry, MeterEntry, Site
 from interfaces.drivers.modbus_server import ModbusServer
 from interfaces.drivers.profile import Profile
 from interfaces.drivers.profile_load import find_profile
 from simulations.devices.lines import Address, Plan, add_device, mapped_site, mapping_of, start
 from simulations.devices.models import RequestCount
 from simulations.devices.moment import Counters
-from simulations.devices.parts import Part, device_of, plant_topology, size_of, usual_environment
+from simulations.devices.parts import Part, device_of, feed_of, plant_topology, size_of, usual_environment
 from simulations.devices.registers import station
 from simulations.plant.ev import Arrival
 from simulations.plant.evse import BOOT_S
@@ -63,6 +63,9 @@ class SiteHost:
 
     def _build(self) -> None:
         for entry in devices(self.site):
+            if isinstance(entry, MeterEntry) and entry.p1 is not None:
+                self.parts[entry.id] = Part(entry, feed=feed_of(self.site, self.plant, entry))
+                continue
             profile = self.profiles[entry.profile]
             count = len(entry.evses) if isinstance(entry, ChargerEntry) else 1
             points = station(profile, size_of(entry, self.plant.topology), count)
@@ -89,6 +92,7 @@ class SiteHost:
                 part.homes.append((server, unit))
                 part.shares_line = len(owners) > 1
         ports = {line: servers[0].port for line, servers in self._servers.items()}
+        ports |= await self._start_feeds()
         self.addresses = mapping_of(self.site, self.profiles, ports)
         self.site_here = mapped_site(self.site, ports)
         if self._real_time:
@@ -103,6 +107,18 @@ class SiteHost:
         for servers in self._servers.values():
             for server in servers.values():
                 await server.stop()
+        for part in self.parts.values():
+            if part.feed is not None:
+                await part.feed.stop()
+
+    async def _start_feeds(self) -> dict[Line, int]:
+        """Open the P1 ports; where each is."""
+        ports: dict[Line, int] = {}
+        for part in self.parts.values():
+            if part.feed is not None and isinstance(part.entry, MeterEntry):
+                await part.feed.start()
+                ports[line_of(part.entry.address)] = part.feed.port
+        return ports
 
     def _start_task(self, work: Any) -> None:
         task = asyncio.create_task(work)
@@ -137,6 +153,8 @@ class SiteHost:
         for part in self.parts.values():
             for device in part.points:
                 device.refresh(moment)
+            if part.feed is not None:
+                part.feed.refresh(moment)
 
     def show_step(self) -> None:
         """Meters see what was injected at once, without waiting for the next step of the plant."""
@@ -147,6 +165,8 @@ class SiteHost:
     async def refuse(self, device_id: str) -> None:
         """The device closes its port (on a shared line: its unit falls silent)."""
         part = self.parts[device_id]
+        if part.feed is not None:
+            await part.feed.stop()
         for server, unit in part.homes:
             if part.shares_line:
                 part.parked[unit] = server.units.pop(unit, part.parked.get(unit))
@@ -157,6 +177,8 @@ class SiteHost:
     async def accept(self, device_id: str) -> None:
         """The device is reachable again on its old port."""
         part = self.parts[device_id]
+        if part.feed is not None and not part.feed.listening:
+            await part.feed.start()
         for server, unit in part.homes:
             bank = part.parked.pop(unit, None)
             if bank is not None:
@@ -181,9 +203,11 @@ class SiteHost:
 
 
 def profiles_of(site: Site) -> dict[str, Profile]:
-    """The shipped profile behind every name the site file uses."""
+    """The shipped profile behind every name the site file uses; a P1 port has no registers to serve."""
     found: dict[str, Profile] = {}
     for entry in devices(site):
+        if isinstance(entry, MeterEntry) and entry.p1 is not None:
+            continue
         profile = find_profile(entry.profile)
         if profile is None:
             raise ValueError(f"there is no device profile {entry.profile!r}")

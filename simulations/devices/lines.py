@@ -10,14 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from interfaces.domain.site_bus import Line, devices, line_of
+from interfaces.domain.site_bus import Line, address_of, devices, line_of, unit_in_file
 from interfaces.domain.site_types import (
     ChargerEntry,
     DeviceEntry,
+    MeterEntry,
     Modbus,
     ModbusGateway,
     ModbusRtu,
     ModbusTcp,
+    P1Tcp,
     Site,
 )
 from interfaces.drivers.modbus_server import Framing, ModbusServer
@@ -45,8 +47,9 @@ class Plan:
 
 def add_device(plans: dict[Line, Plan], entry: DeviceEntry, profile: Profile, points: tuple[Served, ...]) -> None:
     """Hang a device's banks on its line."""
-    line = line_of(entry.modbus)
-    tcp = isinstance(entry.modbus, ModbusTcp)
+    address = address_of(entry)
+    line = line_of(address)
+    tcp = isinstance(address, ModbusTcp)
     plan = plans.setdefault(line, Plan("mbap" if tcp else "rtu"))
     limit = profile.tcp.max_connections if tcp and profile.tcp is not None else None
     plan.max_connections = limit if plan.max_connections is None else max(limit or 0, plan.max_connections)
@@ -62,7 +65,7 @@ def add_device(plans: dict[Line, Plan], entry: DeviceEntry, profile: Profile, po
 
 def unit_of(entry: DeviceEntry, profile: Profile, number: int) -> int:
     """The Modbus unit of a device's n-th point: the file's, else the profile's."""
-    given = entry.modbus.unit
+    given = unit_in_file(entry)
     units = profile.points.units
     return units[min(number, len(units) - 1)] if given is None else given
 
@@ -91,8 +94,11 @@ def mapping_of(site: Site, profiles: Mapping[str, Profile], ports: Mapping[Line,
     """Every address of the site file -> where it is served here."""
     found: dict[Address, Address] = {}
     for entry in devices(site):
+        line = line_of(address_of(entry))
+        if isinstance(entry, MeterEntry) and entry.p1 is not None:
+            found[line[1], line[2], 0] = (LOCALHOST, ports[line], 0)
+            continue
         profile = profiles[entry.profile]
-        line = line_of(entry.modbus)
         for number in range(len(entry.evses) if isinstance(entry, ChargerEntry) else 1):
             step, unit = number * profile.points.port_step, unit_of(entry, profile, number)
             port = line[2] + step if line[0] != "rtu" else 0
@@ -112,9 +118,14 @@ def mapped_site(site: Site, ports: Mapping[Line, int]) -> Site:
         assert isinstance(modbus, ModbusRtu)  # noqa: S101  the only other form
         return ModbusGateway(LOCALHOST, modbus.unit, port, modbus.baud, modbus.format)
 
+    def moved_meter(entry: MeterEntry) -> MeterEntry:
+        if entry.modbus is not None:
+            return replace(entry, modbus=moved(entry.modbus))
+        return replace(entry, p1=P1Tcp(LOCALHOST, ports[line_of(entry.address)]))
+
     return replace(
         site,
-        meters=tuple(replace(entry, modbus=moved(entry.modbus)) for entry in site.meters),
+        meters=tuple(moved_meter(entry) for entry in site.meters),
         chargers=tuple(replace(entry, modbus=moved(entry.modbus)) for entry in site.chargers),
         batteries=tuple(replace(entry, modbus=moved(entry.modbus)) for entry in site.batteries),
         pv=tuple(replace(entry, modbus=moved(entry.modbus)) for entry in site.pv),

@@ -17,17 +17,20 @@ from interfaces.domain.site_types import (
     Site,
 )
 from interfaces.domain.topology import Topology
-from interfaces.domain.units import wh_from_kwh
+from interfaces.domain.units import MILLI, wh_from_kwh
 from interfaces.drivers.facts import all_facts
 from interfaces.drivers.modbus_server import ModbusServer
+from interfaces.drivers.p1_reading import PERIOD_S, find_p1
 from interfaces.drivers.register_bank import RegisterBank
 from simulations.devices.models import ChargerPoint, Device, MeterDevice, OnSetpoint, PowerDevice, RequestCount
+from simulations.devices.p1 import Dialect, P1Feed
 from simulations.devices.registers import Identity, Served
 from simulations.plant.battery import BatterySpec
 from simulations.plant.building import BuildingLoad, Motor
 from simulations.plant.site import Environment, Plant
 
 NOON_S: Final[float] = 12 * 3600.0
+DIALECTS: Final[dict[str, Dialect]] = {"dsmr4_p1": "dsmr4", "fluvius_p1": "emucs"}
 METER_SIZE: Final = (1.0e6, 2000.0)
 """W and A a meter's scale factors leave room for."""
 _BASE_SHARE: Final[float] = 0.15
@@ -41,7 +44,8 @@ class Part:
     """One device of the site file as it is served.
 
     ``homes``: servers and units it answers on. ``shares_line``: others answer there too. ``parked``: its units while
-    they are silent on a shared line; ``closed``: servers that listen no more.
+    they are silent on a shared line; ``closed``: servers that listen no more. ``feed``: of a meter with a P1 port,
+    which has nothing of the rest.
     """
 
     entry: DeviceEntry
@@ -51,6 +55,7 @@ class Part:
     homes: list[tuple[ModbusServer, int]] = field(default_factory=list)
     parked: dict[int, RegisterBank | None] = field(default_factory=dict)
     shares_line: bool = False
+    feed: P1Feed | None = None
     closed: list[ModbusServer] = field(default_factory=list)
 
 
@@ -124,14 +129,29 @@ def size_of(entry: DeviceEntry, topology: Topology) -> Identity:
     return Identity(entry.id, 3.0 * 230.0 * amps, amps)
 
 
+def line_watched(site: Site, topology: Topology, entry: MeterEntry) -> int:
+    """The circuit a meter shows."""
+    watched = next((c.id for c in site.circuits if c.meter == entry.id), entry.monitors)
+    return topology.circuit_index[watched or topology.circuits[0].id]
+
+
+def feed_of(site: Site, plant: Plant, entry: MeterEntry) -> P1Feed:
+    """The P1 port of a meter."""
+    profile = find_p1(entry.profile)
+    if profile is None:
+        raise ValueError(f"there is no P1 profile {entry.profile!r}")
+    period_s = PERIOD_S[profile.id] if entry.period_ms is None else entry.period_ms / MILLI
+    line, dialect = line_watched(site, plant.topology, entry), DIALECTS.get(entry.profile, "dsmr5")
+    return P1Feed(line, dialect, period_s, plant.environment.start_epoch_s)
+
+
 def device_of(
     site: Site, plant: Plant, entry: DeviceEntry, point: Served, number: int, on_setpoint: OnSetpoint
 ) -> tuple[Device, int | None]:
     """The model behind a device's n-th point, and the plant's column it moves."""
     topology = plant.topology
     if isinstance(entry, MeterEntry):
-        watched = next((c.id for c in site.circuits if c.meter == entry.id), entry.monitors)
-        return MeterDevice(point, topology.circuit_index[watched or topology.circuits[0].id]), None
+        return MeterDevice(point, line_watched(site, topology, entry)), None
     if isinstance(entry, ChargerEntry):
         evse: EvseEntry = entry.evses[number]
         column = topology.index[evse.id]

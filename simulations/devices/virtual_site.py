@@ -13,7 +13,7 @@ from dataclasses import asdict
 from types import TracebackType
 from typing import Any, Final
 
-from interfaces.domain.site_bus import Line, devices, line_of
+from interfaces.domain.site_bus import Line, address_of, devices, line_of
 from interfaces.domain.site_types import Site
 from interfaces.drivers.site_reader import parse_site
 from simulations.devices.lines import Address, mapped_site
@@ -72,7 +72,7 @@ class VirtualSite:
         """The port that stands for each line: that of the first of its addresses."""
         found: dict[Line, int] = {}
         for entry in devices(site):
-            line = line_of(entry.modbus)
+            line = line_of(address_of(entry))
             port = 0 if line[0] == "rtu" else line[2]
             mine = (new for (host, p, _), new in self.addresses.items() if (host, p) == (line[1], port))
             found[line] = next(mine)[1]

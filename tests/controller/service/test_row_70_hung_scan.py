@@ -19,6 +19,7 @@ from controller.service.out_stream import OutStream
 from controller.service.record import Recorder
 from controller.service.site_setup import setup_of_site
 from interfaces.drivers.connection import Connection
+from interfaces.drivers.links import Link
 from interfaces.drivers.outbox import Outbox
 from interfaces.drivers.readings import Readings
 from interfaces.drivers.wiring import wires_of
@@ -52,6 +53,7 @@ class SmallSite:
             Connection(wire.link, wire.points, outbox=self.outbox, readings=self.readings, clock=self.now,
                        jitter=random.Random(1))
             for wire in wires
+            if isinstance(wire.link, Link)
         ]  # fmt: skip
         self.loop = ScanLoop(
             setup,

@@ -12,7 +12,7 @@ import pytest
 from controller.service.process import wires_here
 from interfaces.drivers import modbus
 from interfaces.drivers.interface import ipv4_of
-from interfaces.drivers.links import Line, RtuOverTcpLink, SerialLink, TcpLink
+from interfaces.drivers.links import Line, RtuOverTcpLink, TcpLink
 from interfaces.drivers.modbus import RECONNECT_FIRST_S, RECONNECT_MAX_S, ModbusPort
 from interfaces.drivers.modbus_server import ModbusServer
 from interfaces.drivers.register_bank import RegisterBank
@@ -87,6 +87,6 @@ def test_a_site_binds_its_network_connections_and_a_test_bench_none():
     site = parse_site(example_text("garage")).site
     assert site is not None
     links = [wire.link for wire in wires_here(site, {})]
-    assert {link.interface for link in links if not isinstance(link, SerialLink)} == {"eth1"}
-    moved = {f"{x.host}:{x.port}": "127.0.0.1:1502" for x in links if not isinstance(x, SerialLink)}
+    assert {link.interface for link in links if isinstance(link, TcpLink | RtuOverTcpLink)} == {"eth1"}
+    moved = {f"{x.host}:{x.port}": "127.0.0.1:1502" for x in links if isinstance(x, TcpLink | RtuOverTcpLink)}
     assert {x.interface for x in (w.link for w in wires_here(site, moved)) if isinstance(x, TcpLink)} == {None}

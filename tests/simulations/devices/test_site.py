@@ -36,8 +36,9 @@ async def test_every_address_of_the_file_has_one_here_and_nothing_else_changes(h
     assert len(set(host.addresses.values())) == 14
     for old, new in zip(devices(host.site), devices(host.site_here), strict=True):
         assert old.id == new.id
-        assert new.modbus.unit == old.modbus.unit
         assert isinstance(new.modbus, ModbusTcp | ModbusGateway)
+        assert old.modbus is not None
+        assert new.modbus.unit == old.modbus.unit
         assert (new.modbus.host if isinstance(new.modbus, ModbusTcp) else new.modbus.gateway) == "127.0.0.1"
     left, right = host.addresses["10.0.1.3", 502, 255], host.addresses["10.0.1.3", 503, 255]
     assert right[1] == left[1] + 1
