@@ -13,6 +13,7 @@ import os
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import serial
@@ -148,7 +149,8 @@ class P1Connection:
             source = (address, 0)
         opening = asyncio.open_connection(link.host, link.port, local_addr=source)
         reader, writer = await asyncio.wait_for(opening, CONNECT_TIMEOUT_S)
-        self._close = writer.transport.abort
+        # The whole writer is kept: the library closes the connection of one that nobody holds.
+        self._close = partial(_abort, writer)
         return reader
 
     def _open_serial(self, link: P1SerialLink) -> asyncio.StreamReader:
@@ -213,3 +215,7 @@ class P1Connection:
             log.warning("connection lost link=%s reason=%s", self.link, problem)
             self._told = problem
         self._readings.points[self._key] = refused(self._readings.points[self._key], problem, connected=False)
+
+
+def _abort(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
