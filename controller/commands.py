@@ -1,4 +1,4 @@
-"""Commands of the controller: what stands behind `stroomwacht controller ...`."""
+"""Commands of the controller: what stands behind `stroomwacht controller ...` and `stroomwacht device ...`."""
 
 from __future__ import annotations
 
@@ -94,6 +94,83 @@ def doctor(argv: list[str]) -> int:
     else:
         print("\n".join(problem["text"] for problem in health["problems"]) or "all is well")
     return EXIT_OK if health["ok"] else EXIT_DIFFERENT
+
+
+def device_list(argv: list[str]) -> int:
+    """`device list [WORDS]`: devices with a profile, and makes without one."""
+    from controller.service.device_list import list_figures  # noqa: PLC0415  `check` must not pay for it
+    from controller.service.device_show import print_list  # noqa: PLC0415
+
+    parser = command_parser(
+        "device list", "The devices stroomwacht has a profile for, and those without.", figures=True
+    )
+    parser.add_argument("words", nargs="*", help="show only what has these words in vendor, model, kind or id")
+    arguments = parser.parse_args(argv)
+    words = " ".join(arguments.words)
+    if arguments.json:
+        print_json(list_figures(words))
+    elif not print_list(words):
+        raise UserError(f"no device is called '{words}': try one word of its label, such as the maker's name")
+    return EXIT_OK
+
+
+def device_read(argv: list[str]) -> int:
+    """`device read`: what the registers of one device hold; 2 when nobody answers."""
+    from controller.service.device_link import add_target_arguments, target_of  # noqa: PLC0415
+    from controller.service.device_run import read  # noqa: PLC0415
+    from controller.service.device_show import print_reading, reading_figures  # noqa: PLC0415
+
+    parser = command_parser("device read", "Read every register of one device.", figures=True)
+    add_target_arguments(parser)
+    arguments = parser.parse_args(argv)
+    reading = read(target_of(arguments))
+    if arguments.json:
+        print_json(reading_figures(reading))
+    else:
+        print_reading(reading)
+    return EXIT_OK
+
+
+def device_write(argv: list[str]) -> int:
+    """`device write NAME VALUE`: one register of one device; 1 when the device does not show it, 2 when refused."""
+    from controller.service.device_link import add_target_arguments, target_of  # noqa: PLC0415
+    from controller.service.device_run import write  # noqa: PLC0415
+    from controller.service.device_show import print_report, report_figures  # noqa: PLC0415
+
+    parser = command_parser("device write", "Write one register of one device and read it back.", figures=True)
+    add_target_arguments(parser)
+    parser.add_argument("name", metavar="NAME", help="the register, as `device read` shows it")
+    parser.add_argument("value", metavar="VALUE", help="in the register's unit")
+    parser.add_argument("--force", action="store_true", help="write flash memory too, and above the make's maximum")
+    arguments = parser.parse_args(argv)
+    report = write(target_of(arguments), arguments.name, arguments.value, force=arguments.force)
+    if arguments.json:
+        print_json(report_figures(report))
+    else:
+        print_report(report)
+    return EXIT_DIFFERENT if report.applied is False else EXIT_OK
+
+
+def device_discover(argv: list[str]) -> int:
+    """`device discover --range`: which Modbus devices answer there; reads only."""
+    from controller.service.device_run import search  # noqa: PLC0415
+    from controller.service.device_show import print_sweep, sweep_figures  # noqa: PLC0415
+
+    parser = command_parser(
+        "device discover", "Find Modbus TCP devices in a range of addresses. Reads, never writes.", figures=True
+    )
+    parser.add_argument(
+        "--range", required=True, metavar="RANGE", help="192.168.1.10-40, 192.168.1.0/24 or one address"
+    )
+    parser.add_argument("--port", action="append", metavar="P", help="TCP ports, such as 502,1502 (default: 502)")
+    parser.add_argument("--unit", action="append", metavar="U", help="unit ids, such as 1-10,255 (default: usual ones)")
+    arguments = parser.parse_args(argv)
+    sweep = search(arguments.range, arguments.port or ["502"], arguments.unit or [])
+    if arguments.json:
+        print_json(sweep_figures(sweep))
+    else:
+        print_sweep(sweep)
+    return EXIT_OK
 
 
 def _tell(file: Path, result: SiteResult, *, quiet: bool) -> None:

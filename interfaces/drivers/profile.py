@@ -159,13 +159,17 @@ class Rtu:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """Where the 1..n EVSEs of one device answer: unit per point, TCP port step per point, address step per point."""
+    """Where the 1..n EVSEs of one device answer: unit per point, TCP port step per point, address step per point.
+
+    ``count`` names the register of the station that says how many it has.
+    """
 
     __pydantic_config__ = _STRICT
     units: tuple[int, ...] = (1,)
     station_unit: int | None = None
     port_step: int = 0
     address_step: int = 0
+    count: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,7 @@ def _single_names(profile: Profile) -> Iterator[tuple[str, str | None]]:
     yield "failsafe.timeout_read", failsafe.timeout_read
     yield "failsafe.timeout_write", failsafe.timeout_write
     yield "keepalive.register", profile.keepalive.register
+    yield "points.count", profile.points.count
 
 
 def state_registers(state: StateMap) -> tuple[str, ...]:

@@ -1,0 +1,58 @@
+"""`device list`: the devices the product has a profile for, and the makes it has none for, with what to do instead."""
+
+from __future__ import annotations
+
+from interfaces.drivers.not_supported import NotSupported, not_supported
+from interfaces.drivers.profile import Profile
+from interfaces.drivers.profile_load import find_profile, profile_ids
+
+
+def matching_profiles(words: str = "") -> tuple[Profile, ...]:
+    """Profiles that have every word (any case) in their id, vendor, kind, models or aliases, by kind, vendor and id."""
+    found = [profile for name in profile_ids() if (profile := find_profile(name)) is not None]
+    wanted = [one for one in found if _says(words, one.id, one.vendor, one.kind, *one.models, *one.aliases)]
+    return tuple(sorted(wanted, key=lambda one: (one.kind, one.vendor.casefold(), one.id)))
+
+
+def matching_not_supported(words: str = "") -> tuple[NotSupported, ...]:
+    """Makes without a profile, with every word (any case) in vendor, kind or models."""
+    return tuple(one for one in not_supported() if _says(words, one.vendor, one.kind, *one.models))
+
+
+def transports(profile: Profile) -> list[str]:
+    """How it is reached: "tcp" Modbus TCP, "rtu" Modbus RTU on a serial line or through a gateway."""
+    return [name for name, there in (("tcp", profile.tcp), ("rtu", profile.rtu)) if there is not None]
+
+
+def list_figures(words: str = "") -> dict[str, object]:
+    """The lists as one JSON object."""
+    devices = [
+        {
+            "id": one.id,
+            "kind": one.kind,
+            "vendor": one.vendor,
+            "models": list(one.models),
+            "aliases": list(one.aliases),
+            "confidence": one.confidence,
+            "transports": transports(one),
+        }
+        for one in matching_profiles(words)
+    ]
+    others = [
+        {
+            "vendor": one.vendor,
+            "models": list(one.models),
+            "kind": one.kind,
+            "reach": one.reach,
+            "reason": one.reason,
+            "instead": one.instead,
+            "confidence": one.confidence,
+        }
+        for one in matching_not_supported(words)
+    ]
+    return {"devices": devices, "not_supported": others}
+
+
+def _says(words: str, *texts: str) -> bool:
+    told = " ".join(texts).casefold()
+    return all(word in told for word in words.casefold().split())

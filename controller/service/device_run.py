@@ -1,0 +1,32 @@
+"""What the commands of one device run: the event loop around reading, writing and searching."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from controller.service.device_discover import MAX_PORTS, MAX_UNITS, Sweep, addresses_of, discover, numbers_of
+from controller.service.device_link import HIGHEST_PORT, HIGHEST_UNIT, Target, with_talk
+from controller.service.device_read import DeviceReading, read_device
+from controller.service.device_sunspec import read_sunspec
+from controller.service.device_write import WriteReport, write_device, write_sunspec
+
+
+def read(target: Target) -> DeviceReading:
+    """Everything a device shows; UserError when nobody answers."""
+    work = read_device if target.profile.sunspec is None else read_sunspec
+    return asyncio.run(with_talk(target, lambda talk: work(talk, target)))
+
+
+def write(target: Target, name: str, text: str, *, force: bool) -> WriteReport:
+    """Write one register; UserError when it may not be written or nobody answers."""
+    work = write_device if target.profile.sunspec is None else write_sunspec
+    return asyncio.run(with_talk(target, lambda talk: work(talk, target, name, text, force=force)))
+
+
+def search(range_text: str, ports: Sequence[str], units: Sequence[str]) -> Sweep:
+    """Ask a range of addresses; UserError when it cannot be meant or is too large."""
+    addresses = addresses_of(range_text)
+    asked_ports = numbers_of(ports, "--port", 1, HIGHEST_PORT, MAX_PORTS)
+    asked_units = numbers_of(units, "--unit", 0, HIGHEST_UNIT, MAX_UNITS)
+    return asyncio.run(discover(addresses, asked_ports, asked_units))
