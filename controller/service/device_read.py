@@ -13,7 +13,7 @@ from typing import Final
 from controller.service.device_link import GATEWAY_CODES, NoAnswerError, Talk, Target, where
 from interfaces.drivers.fingerprint import is_foreign, suspicions
 from interfaces.drivers.maker_names import masked_value, named_registers
-from interfaces.drivers.plausibility import in_range
+from interfaces.drivers.plausibility import RANGES
 from interfaces.drivers.polling import Block, plan_blocks, slice_of, split
 from interfaces.drivers.profile import ROLE_UNITS, Profile, Register
 from interfaces.drivers.register_sets import find_register_set
@@ -162,7 +162,9 @@ class _Reading:
         masked = {name: masked_value(self._profile, one, found.values[name]) for name, one in there.items()}
         for name, shown in shown_values(replace(self._profile, registers=tuple(there.values())), masked).items():
             meaning = _meaning(there[name], shown.value) if name in there else ""
-            self._values[lead + name] = Item(shown.value, shown.unit, meaning)
+            known = self._values.get(lead + name)
+            if known is None or known.value is None:  # a path of the station may be one of a point too
+                self._values[lead + name] = Item(shown.value, shown.unit, meaning)
         names = {one.name: lead + (one.label or one.name) for one in registers}
         for reason, refused in found.refused.items():
             self._refused.setdefault(reason, []).extend(names[name] for name in refused)
@@ -216,12 +218,17 @@ class _Reading:
 
 
 def impossible(profile: Profile, values: Mapping[str, Value | None], units: Mapping[str, str]) -> list[str]:
-    """A sentence for each role whose value cannot be true."""
+    """A sentence for each role whose value is beyond anything a site has.
+
+    Only the size counts: 0 and -1 stand for "not fitted" on many makes and speak against none.
+    """
     told = []
     for role, expression in profile.roles.items():
         value = role_value(role, expression, values, units)
-        if value is not None and not in_range(role, value):
-            told.append(f"{role} would be {value:g} {ROLE_UNITS[role]}, which cannot be: word order, scale or profile")
+        limits = RANGES.get(ROLE_UNITS[role])
+        if limits is None or value is None or isinstance(value, str) or abs(value) <= max(map(abs, limits)):
+            continue
+        told.append(f"{role} would be {value:g} {ROLE_UNITS[role]}, which cannot be: word order, scale or profile")
     return told
 
 
