@@ -5,8 +5,8 @@ They do hold the reactive current, which P / U does not. So the sign and the act
 the ampere field can only raise the magnitude on import or shrink the credit of export:
 
 - import: the larger of P / U and the ampere field; with reactive power sqrt(P^2 + Q^2) / U as well
-- export: P / U (negative) plus the reactive part, which is sqrt(I^2 - (P / U)^2); of a field in whole amperes only
-  I - 0.5 is sure to flow
+- export: P / U (negative) plus the reactive part, which is sqrt(I^2 - (P / U)^2), with I less than printed by half a
+  step of each number: 0.5 A of a field in whole amperes. Else rounding would look like reactive current
 - no power of that phase: the ampere field, as import whatever its direction (in whole amperes: 1 A more, it may be cut)
 - no voltage: the nominal one
 - neither power nor amperes: a meter that tells of one phase only has its total there; of a total over three phases
@@ -29,7 +29,6 @@ NOMINAL_V: Final = 230.0
 MIN_VOLTAGE_V: Final = 100.0
 """Below this no power is divided by it: the phase is dead or is not connected."""
 WHOLE_A: Final = 1.0
-HALF_A: Final = 0.5
 
 NO_VOLTAGE: Final = f"no voltage in the telegram: {NOMINAL_V:g} V assumed"
 NO_DIRECTION: Final = "no power per phase: every current counts as import"
@@ -87,13 +86,16 @@ def net_kilo(numbers: Mapping[str, Number], plus: str, minus: str) -> float | No
     return w_from_kw(imported.value - (0.0 if exported is None else exported.value))
 
 
-def signed_a(active_a: float, reactive_a: float | None, field: Number | None) -> float:
-    """The current of a phase from its signed active part, its reactive part (magnitude) and the ampere field."""
+def signed_a(active_a: float, reactive_a: float | None, field: Number | None, blur_a: float = 0.0) -> float:
+    """The current of a phase from its signed active part, its reactive part (magnitude) and the ampere field.
+
+    ``blur_a``: what rounding of power and voltage may have changed of the active part.
+    """
     magnitude_a = 0.0 if field is None else field.value
     if active_a >= 0.0:
         return max(math.hypot(active_a, reactive_a or 0.0), magnitude_a)
     if reactive_a is None:
-        sure_a = magnitude_a if field is None or field.decimals else max(0.0, magnitude_a - HALF_A)
+        sure_a = 0.0 if field is None else max(0.0, magnitude_a - field.half_step - blur_a)
         reactive_a = math.sqrt(max(0.0, sure_a * sure_a - active_a * active_a))
     return active_a + reactive_a
 
@@ -121,7 +123,14 @@ def _phase(numbers: Mapping[str, Number], codes: _Codes) -> Phase:
     if field is None and reactive_var is None:
         notes.append(NO_AMPERES)
     reactive_a = None if reactive_var is None else abs(reactive_var) / divisor_v
-    return Phase(signed_a(power_w / divisor_v, reactive_a, field), power_w, voltage_v, reactive_var, tuple(notes))
+    active_a = power_w / divisor_v
+    blur_a = (w_from_kw(numbers[codes.import_kw].half_step) + _half_volts(volts) * abs(active_a)) / divisor_v
+    return Phase(signed_a(active_a, reactive_a, field, blur_a), power_w, voltage_v, reactive_var, tuple(notes))
+
+
+def _half_volts(volts: Number | None) -> float:
+    """What rounding hides of the voltage; nothing is known of one that is assumed."""
+    return 0.0 if volts is None else volts.half_step
 
 
 def _exports(numbers: Mapping[str, Number]) -> bool:

@@ -67,6 +67,11 @@ class Number:
     unit: str
     decimals: int
 
+    @property
+    def half_step(self) -> float:
+        """What rounding to its last digit may hide, in its unit."""
+        return 0.5 * 10.0**-self.decimals
+
 
 @dataclass(frozen=True, slots=True)
 class Telegram:
