@@ -231,5 +231,6 @@ def test_another_device_is_held_at_failsafe_and_an_unproven_one_at_its_last_offe
     table = running()
     cap = say(identity, table, identity=np.full(4, int(who)))
     assert high(cap) == highs
+    assert cap.low_ma is not None
     assert [int(v) for v in cap.low_ma] == lows
     assert cap.reason is Reason.OTHER_DEVICE
