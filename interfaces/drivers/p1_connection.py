@@ -53,6 +53,8 @@ class P1Connection:
     ) -> None:
         self.link = link
         self.counters = Counters()
+        self.telegram: Telegram | None = None
+        """The last one that was accepted."""
         self.retry_s = 0.0
         """How long the next pause before a connection is at most."""
         self.period_s = PERIOD_S[point.profile.id] if point.period_s is None else point.period_s
@@ -203,12 +205,12 @@ class P1Connection:
         self.counters.good += 1
         self.retry_s = 0.0
         self._arrivals.append(arrived.at_s)
-        slow = too_slow(self._arrivals, self.period_s)
-        new = accepted(old, content, arrived.at_s, (slow,) if slow else ())
+        self.telegram = content
+        new = accepted(old, content, arrived.at_s, too_slow(self._arrivals, self.period_s))
         self._readings.points[self._key] = new
-        if new.notes != old.notes or self._told:
-            log.info("meter key=%s %s", self._key, "; ".join(new.notes) or "every value is measured")
-        self._told = ""
+        if new.notes != old.notes or new.problem != self._told:
+            log.info("meter key=%s %s", self._key, "; ".join((*filter(None, (new.problem,)), *new.notes)) or "is well")
+        self._told = new.problem
 
     def _lost(self, problem: str) -> None:
         if problem != self._told:

@@ -113,8 +113,8 @@ def values_of(telegram: Telegram) -> tuple[dict[str, Value | None], tuple[str, .
     return values, (*notes, *telegram.problems)
 
 
-def accepted(old: PointReading, telegram: Telegram, at_s: float, more: Sequence[str] = ()) -> PointReading:
-    """The entry after a telegram whose first byte arrived at ``at_s``; ``more``: further notes."""
+def accepted(old: PointReading, telegram: Telegram, at_s: float, problem: str = "") -> PointReading:
+    """The entry after a telegram whose first byte arrived at ``at_s``; ``problem``: what is wrong all the same."""
     values, notes = values_of(telegram)
     return replace(
         old,
@@ -124,8 +124,8 @@ def accepted(old: PointReading, telegram: Telegram, at_s: float, more: Sequence[
         sample_no=old.sample_no + 1,
         digest=telegram.digest,
         connected=True,
-        problem=NO_PHASES if NO_PHASES in notes else "",
-        notes=(*notes, *more),
+        problem=NO_PHASES if NO_PHASES in notes else problem,
+        notes=notes,
     )
 
 

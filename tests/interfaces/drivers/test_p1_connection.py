@@ -19,10 +19,12 @@ from interfaces.drivers.device import PointSpec
 from interfaces.drivers.links import P1Link, P1SerialLink, P1TcpLink
 from interfaces.drivers.modbus import RECONNECT_MAX_S
 from interfaces.drivers.p1_connection import P1Connection
+from interfaces.drivers.p1_once import look
 from interfaces.drivers.p1_reading import P1_PROFILES
 from interfaces.drivers.p1_telegram import Reason
 from interfaces.drivers.readings import GOOD, PointReading, Readings
 from interfaces.drivers.replies import Fault
+from interfaces.drivers.shown import Shown
 from tests.interfaces.drivers.p1_texts import BELGIAN, DUTCH, DUTCH_TEXT, with_checksum
 
 PATIENCE_S = 20.0
@@ -145,16 +147,16 @@ def test_a_meter_that_is_slower_than_the_site_file_says_is_named():
     meter = Meter()
     for k in range(4):
         reading = meter.take(telegram(10 * k), 100.0 + 10 * k)
-    assert "telegrams come every 10 s, the site file says 1 s" in reading.notes[-1]
+    assert "telegrams come every 10 s, the site file says 1 s" in reading.problem
     for profile, period_s in (("dsmr4_p1", None), ("dsmr_p1", 10.0)):
         meter = Meter(profile=profile, period_s=period_s)
         for k in range(4):
             reading = meter.take(telegram(10 * k), 100.0 + 10 * k)
-        assert reading.notes == ()
+        assert reading.problem == ""
     meter = Meter()
     for at_s in (0, 1, 2, 5, 6, 7):  # a lost telegram or two are no other meter
         reading = meter.take(telegram(at_s), 100.0 + at_s)
-    assert reading.notes == ()
+    assert reading.problem == ""
 
 
 def test_a_meter_without_phases_says_why_it_gives_no_current():
@@ -286,3 +288,27 @@ async def test_a_serial_device_that_is_pulled_out_is_lost():
         os.close(far)
         await until(lambda: meter.reading.problem != "")
     assert meter.reading.problem in (Fault.DISCONNECTED, Fault.REFUSED)
+
+
+async def test_one_look_at_a_port():
+    heard: list[bytes] = []
+
+    async def say(writer: asyncio.StreamWriter) -> None:
+        writer.write(DUTCH[300:] + BELGIAN)
+
+    async with bridge(say, heard) as link:
+        found = await look(link, P1_PROFILES["dsmr_p1"])
+        await until(lambda: len(heard) == 1)
+    assert heard == [b""]
+    assert found.values["1-0:1.6.0"] == Shown(5.98, "kW")
+    assert found.values["1-0:31.7.0"] == Shown(10.44, "A")
+    assert found.values["0-0:96.14.0"] == Shown("0001", "")
+    assert (found.reading.value("current_l1_a"), found.problem) == (10.44, "")
+    gone = await look(link, P1_PROFILES["dsmr_p1"], 0.2)
+    assert (gone.values, gone.problem) == ({}, Fault.REFUSED)
+
+
+async def test_one_look_at_a_port_that_says_nothing():
+    async with bridge(lambda _: asyncio.sleep(0), []) as link:
+        found = await look(link, P1_PROFILES["dsmr_p1"], 0.2)
+    assert (found.values, found.problem) == ({}, "no telegram for 0.2 s")
