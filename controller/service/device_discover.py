@@ -18,7 +18,6 @@ from controller.service.device_match import Candidate, Seen, candidates_of, defa
 from interfaces.drivers.clock import monotonic_s
 from interfaces.drivers.links import TcpLink
 from interfaces.drivers.modbus import ModbusPort
-from interfaces.drivers.replies import Fault
 from interfaces.errors import UserError
 
 MAX_ADDRESSES: Final = 256
@@ -147,20 +146,21 @@ async def _at(host: str, port: int, units: Sequence[int]) -> list[Discovered]:
     """Every unit of one port, one after the other over one connection."""
     link = ModbusPort(TcpLink(host, port, REPLY_TIMEOUT_S), monotonic_s, random.Random())  # noqa: S311  no secret
     found: list[Discovered] = []
+    hung_up = False
     try:
         if await link.connect() is not None:
             return []
         for unit in units:
             seen = Seen(link, unit)
             if not await seen.answers():
+                hung_up = hung_up or seen.hung_up
                 continue
             candidates = await candidates_of(seen)
             identity = await identity_of(seen, candidates)
             found.append(Discovered(host, port, (unit,), candidates, identity, "" if candidates else UNKNOWN))
-        hangs_up = link.counters.faults[Fault.DISCONNECTED] > 0 and not link.counters.good
     finally:
         await link.aclose()
-    return _merged(found) or [Discovered(host, port, (), (), {}, TAKEN if hangs_up else SILENT)]
+    return _merged(found) or [Discovered(host, port, (), (), {}, TAKEN if hung_up else SILENT)]
 
 
 def _merged(found: Sequence[Discovered]) -> list[Discovered]:

@@ -143,19 +143,21 @@ class Talk:
     async def read(self, table: Table, unit: int, addr: int, count: int) -> Words | ReadFailure:
         """Ask for registers; NoAnswerError when nobody is there or the device has gone."""
         reply: Words | ReadFailure = await self.port.read_block(table, unit, addr, count)
+        hung_up = not self.port.connected
         for _ in range(TRIES - 1):
             if not _worth_repeating(reply):
                 break
-            await asyncio.sleep(
-                BUSY_PAUSE_S if _code(reply) == BUSY else max(0.0, self.port.retry_at_s - monotonic_s())
-            )
+            pause_s = BUSY_PAUSE_S if _code(reply) == BUSY else self.port.retry_at_s - monotonic_s()
+            await asyncio.sleep(max(0.0, pause_s))
             reply = await self.port.read_block(table, unit, addr, count)
+            hung_up = hung_up and not self.port.connected
         if isinstance(reply, Words) or reply.exception_code is not None:
             self.told, self._silent = self.told + 1, 0
             return reply
         self._silent += 1
         if not self.told or self._silent >= SILENT_MAX or reply.reason is Fault.REFUSED:
-            raise NoAnswerError(no_answer(self.port.link, self._profile, unit, reply, answered=self.told > 0))
+            reason = Fault.DISCONNECTED if hung_up and reply.reason is Fault.TIMEOUT else reply.reason
+            raise NoAnswerError(no_answer(self.port.link, self._profile, unit, reason, answered=self.told > 0))
         return reply
 
 
@@ -169,32 +171,32 @@ def _code(reply: Words | ReadFailure) -> int | None:
     return None if isinstance(reply, Words) else reply.exception_code
 
 
-def no_answer(link: Link, profile: Profile, unit: int, failure: ReadFailure, *, answered: bool) -> str:
+def no_answer(link: Link, profile: Profile, unit: int, reason: Fault, *, answered: bool) -> str:
     """One sentence: what did not answer, and what to look at."""
     place = where(link)
     if answered:
-        return f"{place} answered at first and then fell silent ({failure.reason}): look at its cable, then try again"
-    if failure.reason is Fault.REFUSED and isinstance(link, SerialLink):
+        return f"{place} answered at first and then fell silent ({reason}): look at its cable, then try again"
+    if reason is Fault.REFUSED and isinstance(link, SerialLink):
         return f"{place} cannot be opened: check that the adapter is there, free, and yours to use"
-    if failure.reason is Fault.REFUSED:
+    if reason is Fault.REFUSED:
         return (
             f"{place} takes no connection: check address, port and cable, and that Modbus TCP is switched on in the "
             "device"
         )
     most = None if profile.tcp is None else profile.tcp.max_connections
     serves = f"this make serves {most} client{'s' if most != 1 else ''}" if most else "some makes serve one client only"
-    if failure.reason is Fault.DISCONNECTED:
+    if reason is Fault.DISCONNECTED:
         return (
             f"{place} takes the connection and hangs up at once: another program probably holds the connection "
             f"({serves})"
         )
-    if failure.reason is Fault.TIMEOUT:
+    if reason is Fault.TIMEOUT:
         known = "/".join(str(one) for one in dict.fromkeys(profile.points.units))
         return (
             f"{place} is there and unit {unit} does not answer: check the unit id ({profile.id} usually has {known}), "
             f"the wiring behind a gateway, and whether another program holds the connection ({serves})"
         )
-    return f"{place} answers unit {unit}, but not as Modbus demands ({failure.reason}): is it a gateway, and which one?"
+    return f"{place} answers unit {unit}, but not as Modbus demands ({reason}): is it a gateway, and which one?"
 
 
 async def with_talk(target: Target, work: Callable[[Talk], Awaitable[Answer]]) -> Answer:

@@ -52,6 +52,7 @@ class Seen:
     def __init__(self, port: ModbusPort, unit: int) -> None:
         self.chain: tuple[FoundModel, ...] = ()
         self.common: Mapping[str, Measured] = {}
+        self.hung_up = False
         self._port, self._unit = port, unit
         self._known: dict[tuple[int, Table, int, int], tuple[int, ...] | None] = {}
         self._silent = 0
@@ -97,6 +98,7 @@ class Seen:
     async def _wait(self) -> None:
         """A device that hung up is called again when the back-off allows."""
         if not self._port.connected:
+            self.hung_up = True
             await asyncio.sleep(max(0.0, self._port.retry_at_s - monotonic_s()))
 
 

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 
 from controller.service.device_link import NoAnswerError, Talk, Target, no_answer
 from controller.service.device_read import DeviceReading, Item, impossible
-from interfaces.drivers.clock import monotonic_s
 from interfaces.drivers.fingerprint import suspicions
 from interfaces.drivers.profile import Profile, Register
-from interfaces.drivers.replies import Fault, ReadFailure
+from interfaces.drivers.replies import Fault
 from interfaces.drivers.sunspec import NotFound, resolve
 from interfaces.drivers.sunspec_models import models, registers_of
 from interfaces.drivers.sunspec_read import ModelReading, read_device
@@ -36,8 +35,7 @@ async def read_models(talk: Talk, target: Target) -> tuple[ModelReading, ...] | 
     await talk.read("holding", unit, bases[0], 2)  # whether anybody is there at all
     found = await read_device(talk.port, unit, bases)
     if isinstance(found, NotFound) and found.silent:
-        failure = ReadFailure(Fault.TIMEOUT, monotonic_s())
-        raise NoAnswerError(no_answer(talk.port.link, profile, unit, failure, answered=True))
+        raise NoAnswerError(no_answer(talk.port.link, profile, unit, Fault.TIMEOUT, answered=True))
     return found
 
 

@@ -85,8 +85,8 @@ async def write_device(talk: Talk, target: Target, name: str, text: str, *, forc
         if applied:
             break
         await asyncio.sleep(LOOK_PAUSE_S)
-    if not applied and shown_by is not register:
-        applied = None  # a limit in force, or a time that counts down, may rightly differ
+    if not applied and (shown_by is not register or register.word_order_write is not None):
+        applied = None  # a limit in force, a time that counts down, or words read the other way may rightly differ
     if applied is False:
         problems.append(f"the device acknowledged the write and {name} does not show it")
     told = None if shown_by is None else shown_by.name

@@ -95,7 +95,10 @@ class ModbusPort:
 
     @property
     def connected(self) -> bool:
-        return self._client is not None and self._client.connected
+        """The library misses a hang-up that comes while its connecting is not over: the socket itself is asked too."""
+        if self._client is None or not self._client.connected:
+            return False
+        return isinstance(self.link, SerialLink) or not self._client.ctx.transport.is_closing()
 
     async def read_block(self, table: Table, unit: int, addr: int, count: int) -> Words | ReadFailure:
         """Read ``count`` registers (or bits) of ``unit`` from ``addr``; its words, or the reason why not."""
@@ -153,7 +156,7 @@ class ModbusPort:
         self, expected: Expected, table: Table, addr: int, *, count: int = 0, words: Sequence[int] = ()
     ) -> tuple[tuple[int, ...], float] | Rejected:
         fault = await self.connect()
-        if fault is None and self._is_stained():
+        if fault is None and (self._is_stained() or not self.connected):
             self._give_up()
             fault = Fault.DISCONNECTED
         if fault is not None or self._client is None:

@@ -9,18 +9,17 @@ from typing import Any
 
 from interfaces.cli import main
 from interfaces.drivers.modbus_server import Framing, ModbusServer
-from interfaces.drivers.profile import Table
 from interfaces.drivers.profile_bank import banks_of
 from tests.interfaces.drivers.far_side import profile_of
 
-Cells = Mapping[tuple[int, Table, int], Sequence[int]]
+Cells = Mapping[tuple[int, str, int], Sequence[int]]
 
 
 def server_of(name: str, cells: Cells, *, framing: Framing = "mbap", host: str = "127.0.0.1", **more) -> ModbusServer:
     """The device of a profile with these words: (unit, table, address) -> words."""
     _, banks = banks_of(profile_of(name), points=len(profile_of(name).points.units))
     for (unit, table, addr), words in cells.items():
-        banks[unit].put(table, addr, words)
+        banks[unit].put(table, addr, words)  # type: ignore[arg-type]
     return ModbusServer(banks, framing=framing, host=host, **more)
 
 

@@ -10,7 +10,7 @@ from controller.service.device_link import Target, with_talk
 from controller.service.device_read import read_device
 from controller.service.device_show import reading_figures
 from interfaces.drivers.links import Line, RtuOverTcpLink, TcpLink
-from interfaces.drivers.modbus_server import ModbusServer
+from interfaces.drivers.modbus_server import Framing, ModbusServer
 from tests.controller.service.device_kit import at, complaint, figures, run, server_of
 from tests.interfaces.drivers.far_side import profile_of
 from tests.interfaces.drivers.golden_chargers import GOLDEN as CHARGERS
@@ -234,7 +234,8 @@ async def test_registers_a_device_refuses_are_named_and_the_rest_is_read(capsys)
 
 async def test_a_serial_device_behind_a_gateway_with_and_without_its_own_frames(capsys):
     cells = {(50, "holding", 19): (0x4D31, *[0] * 7), (50, "holding", 256): (5,), (50, "holding", 264): (28,)}
-    for framing, more in (("rtu", []), ("rtu", ["--rtu"]), ("mbap", [])):
+    cases: list[tuple[Framing, list[str]]] = [("rtu", []), ("rtu", ["--rtu"]), ("mbap", [])]
+    for framing, more in cases:
         async with server_of("mennekes_compact_2s", cells, framing=framing) as server:
             found = await figures(capsys, "read", "--profile", "mennekes_compact_2s", *at(server), *more)
         assert found["values"]["serial_number"]["value"] == "M1"
