@@ -200,7 +200,7 @@ class P1Connection:
             content = Refused(Reason.REPEATED)
         if isinstance(content, Refused):
             self.counters.faults[content.reason] += 1
-            self._readings.points[self._key] = refused(old, str(content))
+            self._readings.points[self._key] = refused(old, str(content.reason))
             return
         self.counters.good += 1
         self.retry_s = 0.0

@@ -23,6 +23,7 @@ MAX_PROBLEMS: Final = 8
 MAX_STARTS: Final = 8
 """Places in a frame that are tried as the start of the telegram that ends it."""
 TEXT_LENGTH: Final = 64
+SHORT_TEXT: Final = 4
 
 CRC_POLYNOMIAL: Final = 0xA001
 UNITS: Final[Mapping[str, tuple[str, float]]] = {
@@ -94,10 +95,6 @@ class Refused:
     """Bytes that were no telegram."""
 
     reason: Reason
-    detail: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.reason} ({self.detail})" if self.detail else str(self.reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +146,7 @@ class Framer:
             self._scanned = end + 1
             if self._buffer.find(b"!", line_start, end) >= 0:
                 found.extend(self._ended(end + 1))
-        self._scanned = max(0, len(self._buffer))
+        self._scanned = len(self._buffer)
         self._skip_noise()
         if len(self._buffer) > MAX_TELEGRAM_BYTES:
             found.append(Arrived(Refused(Reason.TOO_LONG), self._time_at(0)))
@@ -275,9 +272,12 @@ def _number(text: str, unit: str, most: float) -> Number | str:
 
 
 def _text(text: str) -> str:
-    """A text object: hexadecimal digits of ASCII characters where that gives printable ones, else as it stands."""
+    """A text object: hexadecimal digits of ASCII characters where that gives printable ones, else as it stands.
+
+    Short ones (versions, tariffs: ``50``, ``0002``) are what they look like.
+    """
     try:
         plain = bytes.fromhex(text).decode("ascii")
     except ValueError:
         plain = ""
-    return (plain if len(text) > 4 and plain.isprintable() and plain else text)[:TEXT_LENGTH]
+    return (plain if len(text) > SHORT_TEXT and plain.isprintable() and plain else text)[:TEXT_LENGTH]

@@ -12,12 +12,15 @@ import pytest
 
 from controller.core.state import initial
 from controller.service.apply import sinks_of
+from controller.service.field import Field
 from controller.service.gather import Gather, Inputs, sources_of
 from controller.service.inbox import Inbox
 from controller.service.loop import Plumbing, ScanLoop
+from controller.service.messages import Hello
 from controller.service.out_stream import OutStream
-from controller.service.process import wires_here
+from controller.service.process import owned_folder, wires_here
 from controller.service.record import Recorder
+from controller.service.service_file import ServiceConfig
 from controller.service.site_setup import SiteSetup, setup_of_site
 from interfaces.domain.image import Image
 from interfaces.domain.site_types import P1Tcp
@@ -183,6 +186,32 @@ async def test_a_car_charges_beside_a_p1_meter_and_gives_way(profile, margin_a):
         assert over.self_made_overload_s == 0.0
         assert over.longest_s <= 14.0 + (10.0 if profile == "dsmr4_p1" else 0.0)
         assert not site.loop.state.background.lost.any(), "10 s telegrams are charged for, not stale"
+
+
+async def test_the_field_process_reads_the_plant_through_the_port(tmp_path):
+    site = checked(TEXT)
+    environment = Environment(start_day_s=12 * 3600.0, start_epoch_s=EPOCH_S)
+    async with SiteHost(site, seed=3, environment=environment) as host:
+        host.plant.meters.noise_a[:] = 0.0
+        addresses = {
+            place if not port else f"{place}:{port}": f"127.0.0.1:{here}"
+            for (place, port, _), (_, here, _) in host.addresses.items()
+        }
+        config = ServiceConfig(state_dir=tmp_path, realtime=False, addresses=addresses)
+        owned_folder(config.run_dir)
+        owned_folder(config.retain_dir)
+        field = Field(config, setup_of_site(TEXT, site), Hello(1, "start", "0.1.0", 1e9, 0, "", ()))
+        task = asyncio.create_task(field.run())
+        try:
+            assert (await obey(host, {"do": "background", "circuit": "gcp", "amps": [9.3, -4.4, 0.0]}))["ok"]
+            async with asyncio.timeout(PATIENCE_S):
+                while field.loop.last is None or field.loop.last[0].meter_sample_no[0] < 3:  # noqa: ASYNC110
+                    await asyncio.sleep(0.02)
+            shown = host._counters.moment().meter_a[0]
+        finally:
+            field.loop.stopping = True
+            await asyncio.wait_for(task, PATIENCE_S)
+    assert field.loop.last[0].meter_ma[0].tolist() == pytest.approx([1000 * a for a in shown], abs=20)
 
 
 async def test_a_frozen_a_mute_and_an_absent_meter_age():
