@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import socket
 
 import pytest
@@ -10,7 +12,9 @@ from controller.service.device_link import Target, with_talk
 from controller.service.device_read import read_device
 from controller.service.device_show import reading_figures
 from interfaces.drivers.links import Line, RtuOverTcpLink, TcpLink
-from interfaces.drivers.modbus_server import Framing, ModbusServer
+from interfaces.drivers.modbus_server import Framing, ModbusServer, crc16
+from interfaces.drivers.profile_bank import banks_of
+from interfaces.drivers.register_bank import answer
 from tests.controller.service.device_kit import at, complaint, figures, run, server_of
 from tests.interfaces.drivers.far_side import profile_of
 from tests.interfaces.drivers.golden_chargers import GOLDEN as CHARGERS
@@ -240,6 +244,30 @@ async def test_a_serial_device_behind_a_gateway_with_and_without_its_own_frames(
             found = await figures(capsys, "read", "--profile", "mennekes_compact_2s", *at(server), *more)
         assert found["values"]["serial_number"]["value"] == "M1"
         assert found["state"] == {"iec61851": "C2", "status": "charging"}
+
+
+async def test_a_serial_line_of_this_computer(capsys):
+    _, banks = banks_of(profile_of("phoenix_ev_cc_ac1_m_rtu"))
+    banks[1].put("input", 24000, (0x4300,))  # "C"
+    master, slave = os.openpty()
+    os.set_blocking(master, False)
+
+    def reply() -> None:
+        request = os.read(master, 256)
+        assert request[-2:] == crc16(request[:-2])
+        said = request[:1] + answer(banks[1], request[1:-2])
+        os.write(master, said + crc16(said))
+
+    asyncio.get_running_loop().add_reader(master, reply)
+    try:
+        line = ["--serial", os.ttyname(slave), "--baud", "115200"]
+        found = await figures(capsys, "read", "--profile", "phoenix_ev_cc_ac1_m_rtu", *line)
+    finally:
+        asyncio.get_running_loop().remove_reader(master)
+        os.close(master)
+        os.close(slave)
+    assert found["values"]["cp_status"]["value"] == "C"
+    assert found["state"]["status"] == "charging"
 
 
 async def test_people_get_a_table(capsys):

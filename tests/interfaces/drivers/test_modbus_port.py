@@ -298,6 +298,16 @@ async def test_after_an_idle_close_the_next_request_reconnects_without_waiting()
         assert (await port.read_block("holding", 1, 100, 1)).words == (1,)
 
 
+async def test_a_hang_up_that_comes_while_connecting_is_told_as_one_and_not_as_silence():
+    async with served(max_connections=0) as (_, port):
+        for _ in range(5):
+            port.retry_at_s = float("-inf")
+            outcome = await port.read_block("holding", 1, 100, 1)
+            assert isinstance(outcome, ReadFailure)
+            assert outcome.reason is Fault.DISCONNECTED
+            assert not port.connected
+
+
 @pytest.mark.parametrize("framing", ["mbap", "rtu"])
 async def test_fuzzed_replies_never_raise_and_the_port_recovers(framing):
     rng = random.Random(3)
