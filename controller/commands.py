@@ -173,6 +173,32 @@ def device_discover(argv: list[str]) -> int:
     return EXIT_OK
 
 
+def device_commission(argv: list[str]) -> int:
+    """`device commission --site FILE`: chargers and meters of a site proven by steps; 1 when a fault was found."""
+    from controller.service.commission_command import Request, print_record, record_figures, run_commission  # noqa: PLC0415
+    from controller.service.commission_run import Options  # noqa: PLC0415
+
+    parser = command_parser(
+        "device commission", "Test the chargers and meters of a site and write the record of it.", figures=True
+    )
+    parser.add_argument("--site", type=Path, required=True, help="the site file")
+    parser.add_argument("--charger", metavar="ID", help="this charger alone (default: every managed one)")
+    parser.add_argument("--service", type=Path, help="the service file (default: /etc/stroomwacht/service.yaml)")
+    parser.add_argument("--out", type=Path, default=Path(), metavar="DIR", help="where the record goes (default: here)")
+    parser.add_argument("--installer", default="", metavar="NAME", help="who tests, for the record")
+    parser.add_argument("--no-silence", action="store_true", help="leave out the loss of communication")
+    parser.add_argument("--meter", action="store_true", help="the meter check alone: the smallest step, no silence")
+    arguments = parser.parse_args(argv)
+    options = Options(silence=not (arguments.no_silence or arguments.meter), higher=not arguments.meter)
+    request = Request(arguments.site, arguments.charger, arguments.service, arguments.out, arguments.installer, options)
+    record, files = run_commission(request)
+    if arguments.json:
+        print_json(record_figures(record, files))
+    else:
+        print_record(record, files)
+    return EXIT_DIFFERENT if record.faults else EXIT_OK
+
+
 def _tell(file: Path, result: SiteResult, *, quiet: bool) -> None:
     """The report for people: problems on stderr, else one line and the standing warnings on stdout."""
     for problem in result.problems:

@@ -46,6 +46,7 @@ COMMANDS = (
     Command("device list", "controller.commands:device_list", "devices with a profile, and what to use instead"),
     Command("device read", "controller.commands:device_read", "read every register of one device"),
     Command("device write", "controller.commands:device_write", "write one register of one device"),
+    Command("device commission", "controller.commands:device_commission", "test chargers and meters, write a record"),
     Command("device discover", "controller.commands:device_discover", "find devices in a range of addresses"),
     Command("device simulate", "simulations.commands:device_simulate", "one virtual Modbus device alone"),
     Command("controller run", "controller.commands:run", "run the controller of a site"),
