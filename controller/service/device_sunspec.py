@@ -45,16 +45,22 @@ async def read_sunspec(talk: Talk, target: Target) -> DeviceReading:
     found = await read_models(talk, target)
     if isinstance(found, NotFound):
         return DeviceReading(profile, {}, (), (f"this is no SunSpec device: {found.reason}",), suspect=True)
-    problems = [f"model {one.found.id} at {one.found.addr}: {one.problem}" for one in found if one.problem]
     named = tuple(named_points(profile, found))
     items = {one.name: _item(one) for one in named}
+    against = [_told(one) for one in found if one.problem and one.found.id in models()]
+    unknown = [_told(one) for one in found if one.found.id not in models()]  # a maker's own models are no fault
     known = resolve(profile, [one.found for one in found])
     if isinstance(known, NotFound):
-        problems.append(f"this is not what profile {profile.id} describes: {known.reason}")
+        against.append(f"this is not what profile {profile.id} describes: {known.reason}")
     values = {name: item.value for name, item in items.items()}
-    problems += suspicions(profile, values)
-    problems += impossible(profile, values, {name: item.unit for name, item in items.items()})
-    return DeviceReading(profile, items, (), tuple(problems), bool(problems), tuple(_figures(one) for one in found))
+    against += suspicions(profile, values)
+    against += impossible(profile, values, {name: item.unit for name, item in items.items()})
+    figures = tuple(_figures(one) for one in found)
+    return DeviceReading(profile, items, (), (*against, *unknown), bool(against), figures)
+
+
+def _told(one: ModelReading) -> str:
+    return f"model {one.found.id} at {one.found.addr}: {one.problem}"
 
 
 def named_points(profile: Profile, found: Sequence[ModelReading]) -> Iterator[NamedPoint]:

@@ -175,7 +175,8 @@ async def test_a_sunspec_device_is_discovered_and_its_points_read(capsys):
     assert values["Hz"]["value"] == 49.99
     assert values["WMaxLimPct"] == {"value": 100.0, "unit": "%"}
     assert [model["id"] for model in found["models"]] == [1, 103, 9999, 123]
-    assert any("9999" in problem for problem in found["problems"])
+    assert found["problems"] == ["model 9999 at 50122: SunSpec model 9999 is not known"]
+    assert found["quality"] == "good"
 
 
 async def test_two_models_of_a_kind_have_names_of_their_own(capsys):
@@ -185,6 +186,14 @@ async def test_two_models_of_a_kind_have_names_of_their_own(capsys):
         found = await figures(capsys, "read", "--profile", "sunspec_meter", *at(server))
     assert found["values"]["A"]["value"] == 41.0
     assert found["values"]["meter[1].A"]["value"] == 5.5
+
+
+async def test_a_sunspec_device_without_what_the_profile_needs_is_suspect(capsys):
+    async with ModbusServer({1: chain(COMMON, CONTROLS, base=40000)}) as server:
+        found = await figures(capsys, "read", "--profile", "sunspec_inverter", *at(server))
+    assert found["quality"] == "suspect"
+    assert found["values"]["WMaxLimPct"]["value"] == 100.0
+    assert any("no SunSpec model 101 or 102 or 103" in problem for problem in found["problems"])
 
 
 async def test_no_sunspec_map_is_suspect_and_told(capsys):
