@@ -78,9 +78,9 @@ def _phase(
     steps_a: Sequence[float], pairs: Sequence[tuple[MeterLevels, MeterLevels]], phase: int
 ) -> tuple[float | None, float | None, bool]:
     """Size and active part of one phase's response, and whether the steps agree."""
-    amps = [_signed_change(before, after, phase) for before, after in pairs]
+    amps = _changes([before.amps[phase] for before, _ in pairs], [after.amps[phase] for _, after in pairs])
     active = [_power_change(before.watts, after.watts, before, phase) for before, after in pairs]
-    reactive = [_power_change(before.vars, after.vars, before, phase) for before, after in pairs]
+    reactive = [_power_change(_vars(before), _vars(after), before, phase) for before, after in pairs]
     by_amps, by_watts, by_vars = (_slope(steps_a, one) for one in (amps, active, reactive))
     used = active if by_watts is not None else amps
     slope = by_watts if by_watts is not None else by_amps
@@ -93,21 +93,22 @@ def _phase(
     if by_watts is None:
         told = all(before.signed for before, _ in pairs)
         return abs(slope), (slope if told else None), steady
-    apparent = math.hypot(by_watts, by_vars or 0.0)
-    return max(apparent, abs(by_amps or 0.0)), by_watts, steady
+    return math.hypot(by_watts, by_vars or 0.0), by_watts, steady
 
 
-def _signed_change(before: MeterLevels, after: MeterLevels, phase: int) -> float | None:
-    """Change of a phase's current, where a magnitude gets the direction of its own active power."""
-    first, last = (_signed(levels, phase) for levels in (before, after))
-    return None if first is None or last is None else last - first
+def _vars(levels: MeterLevels) -> Three:
+    """Reactive power; of a meter without it the size that current and active power leave (its direction is lost)."""
+    a, b, c = (
+        one if one is not None else _left_over(levels.amps[phase], levels.watts[phase], levels.volts[phase])
+        for phase, one in enumerate(levels.vars)
+    )
+    return a, b, c
 
 
-def _signed(levels: MeterLevels, phase: int) -> float | None:
-    amps, watts = levels.amps[phase], levels.watts[phase]
-    if amps is None or levels.signed or watts is None:
-        return amps
-    return math.copysign(amps, watts)
+def _left_over(amps: float | None, watts: float | None, volts: float | None) -> float | None:
+    if amps is None or watts is None:
+        return None
+    return math.sqrt(max(0.0, (amps * (volts or NOMINAL_V)) ** 2 - watts * watts))
 
 
 def _power_change(first: Three, last: Three, levels: MeterLevels, phase: int) -> float | None:
@@ -116,7 +117,7 @@ def _power_change(first: Three, last: Three, levels: MeterLevels, phase: int) ->
     return None if before is None or after is None else (after - before) / (levels.volts[phase] or NOMINAL_V)
 
 
-def _changes(before: Three, after: Three) -> list[float | None]:
+def _changes(before: Sequence[float | None], after: Sequence[float | None]) -> list[float | None]:
     return [None if a is None or b is None else b - a for a, b in zip(before, after, strict=True)]
 
 

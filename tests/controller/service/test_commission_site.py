@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from controller.service.commission_run import Options
+from simulations.devices.encoder import Put
 from simulations.devices.host import SiteHost
 from simulations.plant.ev import CarTraits
 from simulations.plant.site import Environment
@@ -265,9 +266,14 @@ async def test_a_transformer_on_another_phases_voltage_is_found() -> None:
     def seed(host: SiteHost) -> None:
         device = host.parts["m-main"].points[0]
         puts = device._puts  # type: ignore[attr-defined]
-        for role in ("power_l1_w", "power_l2_w"):
-            put = puts[role]
-            puts[role] = lambda watts, put=put: put(None if watts is None else -0.5 * watts)
+        for phase, turn in ((1, 0.87), (2, -0.87)):
+            power, reactive = puts[f"power_l{phase}_w"], puts[f"reactive_l{phase}_var"]
+
+            def put(watts: float | None, power: Put = power, reactive: Put = reactive, turn: float = turn) -> None:
+                power(None if watts is None else -0.5 * watts)
+                reactive(None if watts is None else turn * watts)
+
+            puts[f"power_l{phase}_w"] = put
 
     records = await Yard(cars={"left": car(3)}, seed=seed).test()
     assert faults(records) == {"ct_crossed"}
