@@ -254,6 +254,7 @@ def test_as_a_process_a_closed_pipe_ends_quietly(words):
         done = subprocess.run(
             [sys.executable, "-m", "interfaces.cli", *words],
             stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
         )  # fmt: skip
     finally:
         os.close(writer)
