@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import permutations
 from typing import Final
 
-from controller.core.commission import PHASE_NAMES, EvsePlan, Finding, MeterLevels, Step, Three
+from controller.core.commission import PHASE_NAMES, EvsePlan, Finding, Levels, MeterLevels, Step, Three
 
 NOMINAL_V: Final[float] = 230.0
 SILENT: Final[float] = 0.25
@@ -26,6 +26,8 @@ IN_PHASE: Final[float] = 0.75
 """Active share of the step's current. A charging car is above 0.9; on another phase's voltage it is cos 120 = 0.5."""
 SCATTER_A: Final[float] = 2.0
 """A phase whose changes miss the common slope by more was moved by something else meanwhile."""
+ENOUGH_STEPS: Final = 3
+"""With so many, one that disagrees may be left out."""
 SMALLEST_STEP_A: Final[float] = 3.0
 ALIKE: Final[float] = 0.15
 """Squared misfit within which two ways of wiring explain the same readings."""
@@ -46,15 +48,23 @@ class Response:
 
 
 def response_of(plan: EvsePlan, steps: Sequence[Step], meter: str) -> Response | None:
-    """How a meter followed the charger over all steps made; None when no step moved the charger or no reading."""
-    made = [
-        step
-        for step in steps
-        if meter in step.before.meters
-        and meter in step.after.meters
-        and step.before.meters[meter].fresh
-        and step.after.meters[meter].fresh
-    ]
+    """How a meter followed the charger over the steps made; None when no step moved the charger or no reading.
+
+    One step in which something else moved is left out where the others agree.
+    """
+    made = [step for step in steps if all(_is_fresh(look, meter) for look in (step.before, step.after))]
+    whole = _response(plan, made, meter)
+    if whole is None or not whole.unsteady or len(made) < ENOUGH_STEPS:
+        return whole
+    fewer = (_response(plan, [step for step in made if step is not odd], meter) for odd in made)
+    return next((one for one in fewer if one is not None and not one.unsteady), whole)
+
+
+def _is_fresh(look: Levels, meter: str) -> bool:
+    return meter in look.meters and look.meters[meter].fresh
+
+
+def _response(plan: EvsePlan, made: Sequence[Step], meter: str) -> Response | None:
     n = len(plan.phases)
     moves = [_changes(step.before.charger_a, step.after.charger_a)[:n] for step in made]
     sizes = [max((abs(move) for move in one if move is not None), default=0.0) for one in moves]
@@ -167,7 +177,7 @@ def judge_wiring(plan: EvsePlan, response: Response, meter: str) -> list[Finding
         why = "they drew alike, so that they cannot be told apart" if alike else "the car did not use them"
         do = "repeat with a one-phase car" if alike else "it matters to two-phase cars alone: repeat with one of those"
         says = f"phase rotation of conductor {', '.join(rest)}: {why}"
-        found.append(Finding("phases_rest", plan.evse, "not_tested", says, do))
+        found.append(Finding("phases_rest", plan.evse, "not_tested" if not proven else "note", says, do))
     return found
 
 

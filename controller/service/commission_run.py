@@ -31,6 +31,7 @@ from controller.core.commission import (
 from controller.core.commission_judge import may_command, trust_in_meters
 from controller.service.commission_bench import Bench, charger_a, max_a, text_of
 from controller.service.commission_plan import Plan, rows_of, stranger_at
+from controller.service.identity import told_serial
 from interfaces.drivers.readings import PointReading
 
 FIRST_LOOK_S: Final = 15.0
@@ -47,7 +48,6 @@ MARGIN_S: Final = 15.0
 """Beyond the time-out: the charger's own clock, 5 s of pilot and 5 s of car (IEC 61851-1 table A.6)."""
 LONGEST_SILENCE_S: Final = 900.0
 CONFIRM_S: Final = 8.0
-AFTERWARDS_S: Final = 5.0
 
 Told = Callable[[str], None]
 
@@ -67,9 +67,7 @@ async def commission(plan: Plan, bench: Bench, options: Options, tell: Told) -> 
         await bench.roles()
         tell("looking at every device, nothing is written")
         await _until(bench, lambda: all(_seen(bench, key) for key in plan.keys), FIRST_LOOK_S)
-        await bench.pace.rest(LOOK_S * WINDOW_LOOKS)
-        for device, evses in plan.evses.items():
-            tell(f"{device}: testing")
+        for evses in plan.evses.values():
             records += [await _Test(plan, bench, evse, options, tell).run() for evse in evses]
             await bench.roles()
     finally:
@@ -101,43 +99,57 @@ class _Test:
         keys = sorted(a.id for a in plan.topology.assets if a.device in plan.chargers and a.id != evse.evse)
         self._others = tuple(keys)
         self._told_a = 0.0
-        self.record = EvseRecord(evse, self._found())
+        self.record = EvseRecord(evse, Found(connected=False))
 
     async def run(self) -> EvseRecord:
         """The whole test; the record of what was done of it."""
+        self._tell(f"{self._evse.evse}: testing")
+        await _until(self._bench, lambda: _seen(self._bench, self._evse.evse), CONFIRM_S)
+        self.record = replace(self.record, found=self._found())
         if not may_command(self.record):
             return self.record
+        before = await self._untouched()
         try:
-            await self._begin()
+            await self._begin(before)
             await self._steps()
             if self._options.silence:
                 self.record = replace(self.record, silence=await self._silence())
         finally:
             self.record = replace(self.record, restored=await self._restore())
+        await self._bench.pace.rest(self._evse.release_s)  # its car shall not move into the next test
         return self.record
 
     def _found(self) -> Found:
         evse, bench = self._evse, self._bench
         reading = bench.reading(evse.evse)
+        # A count-down tells nothing while nobody has started it.
+        counts_down = bench.profiles[evse.evse].failsafe.timeout_kind == "remaining"
         return Found(
             connected=_seen(bench, evse.evse) or (reading.connected and bool(reading.suspect)),
             problem=reading.problem,
             suspect=reading.suspect,
             stranger=stranger_at(self._plan, bench, evse.device),
-            serial=text_of(reading, "serial"),
+            serial=told_serial(reading) or "",
             model=text_of(reading, "model"),
             firmware=text_of(reading, "firmware"),
             state="" if reading.state is None else reading.state.pilot,
             setpoint_a=bench.readback_a(evse.evse),
             failsafe_a=reading.failsafe.current_a,
-            timeout_s=reading.failsafe.timeout_s,
+            timeout_s=None if counts_down else reading.failsafe.timeout_s,
         )
 
     # ---- failsafe and steps
 
-    async def _begin(self) -> None:
+    async def _untouched(self) -> Levels:
+        """What flows before anything is commanded."""
+        looks = []
+        for _ in range(WINDOW_LOOKS):
+            await self._bench.pace.rest(LOOK_S)
+            looks.append(self._look())
+        return middle(looks)
+
+    async def _begin(self, before: Levels) -> None:
         """Take the charger over at 0 A; its failsafe is written where it differs, and read back."""
-        before = self._look()
         await self._bench.roles(commanded=self._evse.device)
         started_s = self._bench.now_s
         self._told_a = 0.0

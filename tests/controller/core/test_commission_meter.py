@@ -152,8 +152,10 @@ def test_a_wrong_ratio_is_told_as_a_number(factor: float) -> None:
 
 
 def test_loads_that_move_meanwhile_are_told_and_nothing_is_judged() -> None:
-    found = codes(steps_of(drift=(0.0, 0.0, 15.0, 15.0)))
+    found = codes(steps_of(drift=(0.0, 9.0, 0.0, 15.0)))
     assert set(found) == {"meter_unsteady"}
+    once = codes(steps_of(drift=(0.0, 0.0, 15.0, 15.0)))
+    assert set(once) == {"meter"}, "the two other steps agree"
     small = codes(steps_of(drift=(0.0, 0.5, -0.5, 0.5)))
     assert set(small) == {"meter"}
 

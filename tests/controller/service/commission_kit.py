@@ -91,7 +91,8 @@ class SimulatedTime:
 class Yard:
     """One commissioning to be: a site, its surroundings, cars by EVSE, and what a test breaks once it is served.
 
-    ``watch`` is called at every tick of the plant. ``read_as``: chargers whose profile the site file has wrong.
+    ``watch`` is called at every tick of the plant. ``only``: of all EVSEs these. ``read_as``: chargers whose profile the
+    site file has wrong.
     """
 
     text: str = TEXT
@@ -101,6 +102,7 @@ class Yard:
     watch: Callable[[SiteHost], None] = lambda host: None
     bound: Mapping[str, str] | None = None
     charger: str | None = "left"
+    only: frozenset[str] = frozenset()
     read_as: Mapping[str, str] | None = None
     options: Options = NO_SILENCE
 
@@ -116,6 +118,9 @@ class Yard:
             wires = wires_of(here)
             profiles = {p.key: p.profile for w in wires for p in w.points}
             plan = plan_of(here, profiles, self.bound or {}, self.charger)
+            if self.only:
+                kept = {name: tuple(e for e in evses if e.evse in self.only) for name, evses in plan.evses.items()}
+                plan = replace(plan, evses=kept)
             pace = SimulatedTime(host, lambda: self.watch(host))
             await pace.rest(1.0)
             return await commission(plan, Bench(wires, plan.keys, plan.volts, pace), self.options, lambda text: None)

@@ -89,6 +89,7 @@ def test_chargers_that_are_not_there_are_faults_in_a_record(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(commission_run, "FIRST_LOOK_S", 0.2)
+    monkeypatch.setattr(commission_run, "CONFIRM_S", 0.2)
     monkeypatch.setattr(commission_run, "LOOK_S", 0.05)
     out = tmp_path / "out"
     arguments = ["--site", str(site_file), "--service", str(service_file), "--out", str(out), "--installer", "Anna"]
