@@ -44,7 +44,8 @@ class EvsePlan:
     ``max_a``: smallest nameplate of its conductors; ``phases``: the grid phase of each conductor. ``failsafe_a``,
     ``timeout_s``: wanted of it when nobody talks to it, None where the file is silent; ``accepted``: somebody vouches
     in writing for a failsafe that cannot be read. ``release_s``: the longest it and the car may take to follow.
-    ``meters``: the meters of its circuit and of those above, nearest first, the last one at the grid.
+    ``meters``: the meters of its circuit and of those above, nearest first, the last one at the grid. ``poll_s``: its
+    measurements are this old at most. ``per_conductor`` False: it shows its power, as if spread over all conductors.
     """
 
     evse: str
@@ -59,6 +60,8 @@ class EvsePlan:
     watchdog: Watchdog
     release_s: float
     meters: tuple[str, ...]
+    poll_s: float = 1.0
+    per_conductor: bool = True
 
 
 @dataclass(frozen=True, slots=True)

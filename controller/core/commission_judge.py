@@ -135,6 +135,12 @@ def _steps(record: EvseRecord) -> Iterator[Finding]:
         yield from (_measured(record, step) for step in done if not _is_wrong(step))
         yield from _reaction(record, done)
         return
+    if all(largest(step.after.charger_a) is None for step in done):
+        says = (
+            "this make measures no current: current, phase rotation, reaction time and the meter check are not tested"
+        )
+        yield Finding("no_measurement", plan.evse, "not_tested", says, "see on the meter that the car follows")
+        return
     state = next((step.after.state for step in done if step.target_a > 0), "")
     if NO_CAR in {state, record.found.state}:
         says = "no car: current, phase rotation, reaction time and the meter check are not tested"
@@ -195,7 +201,7 @@ def _reaction(record: EvseRecord, done: list[Step]) -> Iterator[Finding]:
         return
     offered = f"offered after {max(offers):.1f} s, " if offers else ""
     says = f"reaction: {offered}current after {max(times):.1f} s at most"
-    slow = max(times) > plan.release_s
+    slow = max(times) > plan.release_s + plan.poll_s
     if slow:
         says += f"; {plan.release_s:g} s are allowed"
     if missing:

@@ -159,6 +159,9 @@ def judge_wiring(plan: EvsePlan, response: Response, meter: str) -> list[Finding
     if not any((size or 0.0) > MOVED for size in response.size) or response.unsteady:
         why = "something else changed at the same time" if response.unsteady else f"{meter} did not follow the charger"
         return [Finding("phases", plan.evse, "not_tested", f"phase rotation: {why}", _REPEAT)]
+    if not plan.per_conductor:
+        says = "phase rotation: this make does not measure its conductors one by one"
+        return [Finding("phases", plan.evse, "not_tested", says)]
     ways = wirings_of(response)
     used = [c for c, share in enumerate(response.conductors) if share > MOVED]
     places = {c: sorted({way[c] for way in ways}) for c in used}
@@ -208,7 +211,9 @@ def judge_meter(plan: EvsePlan, response: Response, meter: str) -> list[Finding]
         return [Finding("meter_unsteady", meter, "not_tested", says, _REPEAT)]
     if not moved:
         return [_blind(plan, meter)]
-    found = [*_open(plan, response, meter), *_turned(response, meter, moved), *_sized(response, meter, moved)]
+    found = list(_turned(response, meter, moved))
+    if plan.per_conductor:
+        found += [*_open(plan, response, meter), *_sized(response, meter, moved)]
     if found:
         return found
     if any(response.active[phase] is None for phase in moved):

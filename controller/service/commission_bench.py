@@ -71,11 +71,19 @@ class RealTime:
 class Bench:
     """Connections to the points of ``wires``. ``keys``: points to be looked at, others are left alone.
 
-    ``volts``: nominal volts times conductors of each EVSE, for those that are commanded in watts.
+    ``volts``: nominal volts times conductors of each EVSE, for those that are commanded in watts. ``period_s``: how
+    often each of them and each meter is read.
     """
 
-    def __init__(self, wires: tuple[Wire, ...], keys: frozenset[str], volts: Mapping[str, float], pace: Pace) -> None:
-        self._volts = volts
+    def __init__(
+        self,
+        wires: tuple[Wire, ...],
+        keys: frozenset[str],
+        volts: Mapping[str, float],
+        period_s: Mapping[str, float],
+        pace: Pace,
+    ) -> None:
+        self._volts, self.period_s = volts, period_s
         self.pace = pace
         self.readings, self.outbox = Readings(), Outbox()
         kept = (replace(w, points=tuple(p for p in w.points if p.key in keys)) for w in wires)
@@ -83,7 +91,6 @@ class Bench:
         self._open: dict[int, tuple[Wire, AnyConnection]] = {}
         self._jitter = random.Random(0)  # noqa: S311  spreads reconnects, keeps no secret
         self.profiles: Mapping[str, Profile] = {p.key: p.profile for w in self._wires for p in w.points}
-        self._period_s = {p.key: p.period_s for w in self._wires for p in w.points}
 
     @property
     def now_s(self) -> float:
@@ -175,15 +182,9 @@ class Bench:
             fresh=self.now_s - reading.sample_s <= self.stale_s(key) and reading.connected,
         )
 
-    def period_s(self, key: str) -> float:
-        """How often a point's measurements are renewed."""
-        own = self._period_s.get(key)
-        polls = [poll.period_ms / MILLI for poll in self.profiles[key].polls if poll.period_ms]
-        return own if own is not None else min(polls, default=1.0)
-
     def stale_s(self, key: str) -> float:
         """From this age on a meter's reading is of no use."""
-        return max(STALE_LEAST_S, STALE_PERIODS * self.period_s(key))
+        return max(STALE_LEAST_S, STALE_PERIODS * self.period_s[key])
 
 
 def charger_a(reading: PointReading) -> Three:

@@ -56,7 +56,7 @@ def run_commission(request: Request, pace: Pace | None = None) -> tuple[Record, 
     profiles = {point.key: point.profile for wire in wires for point in wire.points}
     plan = plan_of(result.site, profiles, {**bound, **serials_of(result.site)}, request.charger)
     with alone(config):
-        bench = Bench(wires, plan.keys, plan.volts, RealTime() if pace is None else pace)
+        bench = Bench(wires, plan.keys, plan.volts, plan.period_s, RealTime() if pace is None else pace)
         records = asyncio.run(commission(plan, bench, request.options, _tell))
     header = Header(plan.site.id, plan.topology.version, version("stroomwacht"), request.installer, epoch_s())
     record = record_of(header, records)

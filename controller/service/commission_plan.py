@@ -41,6 +41,12 @@ class Plan:
         return {asset.id: nominal_v * max(1, len(asset.phases)) for asset in self.topology.assets}
 
     @property
+    def period_s(self) -> dict[str, float]:
+        """How often every EVSE and every meter is read anew."""
+        meters = {c.meter: c.meter_period_s for c in self.topology.circuits if c.meter is not None}
+        return {**meters, **{asset.id: asset.poll_s for asset in self.topology.assets}}
+
+    @property
     def chargers(self) -> frozenset[str]:
         """Ids of all managed chargers."""
         return frozenset(charger.id for charger in self.site.chargers if charger.managed)
@@ -81,7 +87,15 @@ def _evse(entry: ChargerEntry, key: str, topology: Topology, profiles: Mapping[s
         watchdog=profile.keepalive.kind,
         release_s=asset.release_s,
         meters=tuple(dict.fromkeys(meter for meter in meters if meter is not None)),
+        poll_s=asset.poll_s,
+        per_conductor=_per_conductor(profile),
     )
+
+
+def _per_conductor(profile: Profile) -> bool:
+    """Whether each conductor has a register; a DC charger draws alike on all, so that its power tells as much."""
+    first, second = (profile.roles.get(f"current_l{n}_a") for n in (1, 2))
+    return first is None or first != second or profile.behaviour.direct_current
 
 
 def stranger_at(plan: Plan, bench: Bench, device: str) -> str:

@@ -239,7 +239,7 @@ class _Test:
     def _settle_s(self) -> float:
         """Charger and car follow, the slowest meter shows it twice, and then the window of a level."""
         evse = self._evse
-        slowest_s = max((self._bench.period_s(key) for key in (*evse.meters, evse.evse)), default=1.0)
+        slowest_s = max(self._bench.period_s[key] for key in (*evse.meters, evse.evse))
         return evse.release_s + 2.0 * slowest_s + LOOK_S * WINDOW_LOOKS
 
     async def _settled(self) -> Levels:
@@ -268,6 +268,8 @@ class _Test:
         held_a = evse.min_a if expected_a < evse.min_a else 0.0
         if held_a:
             await self._raise(held_a, proven=False)
+            if self.record.steps[-1].outcome != "done":
+                return Silence("refused", why=self.record.steps[-1].why)
         self._tell(f"{evse.evse}: not talking to it for {timeout_s + MARGIN_S:g} s")
         return await self._leave_alone(held_a, timeout_s + MARGIN_S)
 
@@ -275,9 +277,12 @@ class _Test:
         bench, evse = self._bench, self._evse
         await bench.roles(silent=evse.device)
         started_s = bench.now_s
-        while bench.now_s < started_s + wait_s and not self._danger(proven=False):
+        danger = ""
+        while bench.now_s < started_s + wait_s and not danger:
             await bench.pace.rest(LOOK_S)
-        wait_s = bench.now_s - started_s
+            danger = self._danger(proven=False)
+        if danger:
+            return Silence("aborted", held_a, bench.now_s - started_s, why=f"broken off, {danger}")
         # The first reading counts: for some makes any request ends the failsafe again.
         asked_s = bench.now_s
         await bench.roles()

@@ -91,8 +91,8 @@ class SimulatedTime:
 class Yard:
     """One commissioning to be: a site, its surroundings, cars by EVSE, and what a test breaks once it is served.
 
-    ``watch`` is called at every tick of the plant. ``only``: of all EVSEs these. ``read_as``: chargers whose profile the
-    site file has wrong.
+    ``watch`` is called at every tick of the plant. ``only``: of all EVSEs these. ``read_as``: chargers whose
+    profile the site file has wrong.
     """
 
     text: str = TEXT
@@ -123,7 +123,9 @@ class Yard:
                 plan = replace(plan, evses=kept)
             pace = SimulatedTime(host, lambda: self.watch(host))
             await pace.rest(1.0)
-            return await commission(plan, Bench(wires, plan.keys, plan.volts, pace), self.options, lambda text: None)
+            return await commission(
+                plan, Bench(wires, plan.keys, plan.volts, plan.period_s, pace), self.options, lambda text: None
+            )
 
 
 def car(phases: int = 3, *, max_a: float = 16.0, traits: CarTraits | None = None) -> Arrival:

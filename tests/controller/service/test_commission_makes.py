@@ -1,0 +1,57 @@
+"""Makes that differ in how they are paused, kept alive, read and measured go through the whole test."""
+
+from __future__ import annotations
+
+import pytest
+
+from controller.service.commission_run import Options
+from tests.controller.service.commission_kit import TEXT, Yard, car, faults, findings
+
+LEFT = "profile: webasto_live\n    modbus: {host: 10.0.1.1}"
+
+
+def text_with(profile: str) -> str:
+    """The yard with another make on the left, its circuits large enough for the largest of them."""
+    text = TEXT.replace(LEFT, f"profile: {profile}\n    modbus: {{host: 10.0.1.1}}", 1)
+    text = text.replace("timeout_s: 30}", "timeout_s: 30}\n    accept_unverified_failsafe: fused", 1)
+    text = text.replace("rated_a: [40, 40, 40]", "rated_a: [90, 90, 90]").replace("rated_a: 40, h", "rated_a: 90, h")
+    return text.replace("rated_a: [60, 60, 60]", "rated_a: [120, 120, 120]").replace(
+        "gG, rated_a: 63", "gG, rated_a: 125"
+    )
+
+
+@pytest.mark.parametrize(
+    ("profile", "phases", "untested"),
+    [
+        ("abb_terra_ac", 1, set()),
+        ("alfen_eve", 1, set()),
+        ("alpitronic_hyc", 3, {"phases_rest"}),
+        ("heidelberg_ec", 1, set()),
+        ("keba_kecontact", 1, set()),
+        ("schneider_evlink_pro_ac", 1, set()),
+        ("go_e_charger", 1, {"silence"}),
+        ("mennekes_hcc3", 1, {"phases", "silence"}),
+    ],
+)
+async def test_a_make_in_order_has_no_fault(profile: str, phases: int, untested: set[str]) -> None:
+    records = await Yard(text=text_with(profile), cars={"left": car(phases)}, options=Options()).test()
+    assert faults(records) == set()
+    assert [step.outcome for step in records[0].steps[:4]] == ["done"] * 4
+    assert {code for code, found in findings(records).items() if found[0].verdict == "not_tested"} == untested
+    assert records[0].restored is not None
+    assert records[0].restored.confirmed
+
+
+async def test_a_station_is_tested_socket_by_socket() -> None:
+    text = TEXT.replace("webasto_live", "alfen_eve").replace(
+        "evses: [{id: left, max_current_a: [16, 16, 16], phases: [L1, L2, L3]}]",
+        "evses: [{id: left, max_current_a: [16, 16, 16], phases: [L1, L2, L3]},"
+        " {id: far, max_current_a: [16, 16, 16], phases: [L3, L1, L2]}]",
+    )
+    records = await Yard(text=text, cars={"left": car(1), "far": car(1)}).test()
+    assert [record.plan.evse for record in records] == ["left", "far"]
+    assert faults(records) == set()
+    assert {one.says[:16] for one in findings(records)["phases"]} == {
+        "conductor 1 on L",
+    }
+    assert {one.says[15:17] for one in findings(records)["phases"]} == {"L1", "L3"}
