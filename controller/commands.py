@@ -116,14 +116,14 @@ def device_list(argv: list[str]) -> int:
 
 def device_read(argv: list[str]) -> int:
     """`device read`: what the registers of one device hold; 2 when nobody answers."""
-    from controller.service.device_link import add_target_arguments, target_of  # noqa: PLC0415
+    from controller.service.device_link import add_target_arguments  # noqa: PLC0415
     from controller.service.device_run import read  # noqa: PLC0415
     from controller.service.device_show import print_reading, reading_figures  # noqa: PLC0415
 
     parser = command_parser("device read", "Read every register of one device.", figures=True)
     add_target_arguments(parser)
     arguments = parser.parse_args(argv)
-    reading = read(target_of(arguments))
+    reading = read(arguments)
     if arguments.json:
         print_json(reading_figures(reading))
     else:
@@ -133,7 +133,7 @@ def device_read(argv: list[str]) -> int:
 
 def device_write(argv: list[str]) -> int:
     """`device write NAME VALUE`: one register of one device; 1 when the device does not show it, 2 when refused."""
-    from controller.service.device_link import add_target_arguments, target_of  # noqa: PLC0415
+    from controller.service.device_link import add_target_arguments  # noqa: PLC0415
     from controller.service.device_run import write  # noqa: PLC0415
     from controller.service.device_show import print_report, report_figures  # noqa: PLC0415
 
@@ -143,7 +143,7 @@ def device_write(argv: list[str]) -> int:
     parser.add_argument("value", metavar="VALUE", help="in the register's unit")
     parser.add_argument("--force", action="store_true", help="write flash memory too, and above the make's maximum")
     arguments = parser.parse_args(argv)
-    report = write(target_of(arguments), arguments.name, arguments.value, force=arguments.force)
+    report = write(arguments, arguments.name, arguments.value, force=arguments.force)
     if arguments.json:
         print_json(report_figures(report))
     else:

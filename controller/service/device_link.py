@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from interfaces.drivers.clock import monotonic_s
-from interfaces.drivers.links import Link, RtuOverTcpLink, SerialLink, TcpLink, line_of
+from interfaces.drivers.links import Link, P1Link, P1SerialLink, RtuOverTcpLink, SerialLink, TcpLink, line_of
 from interfaces.drivers.modbus import ModbusPort
 from interfaces.drivers.profile import Profile, Rtu, Table, Tcp
 from interfaces.drivers.profile_load import find_profile, profile_ids
@@ -125,6 +125,11 @@ def checked_port(port: int) -> int:
 def where(link: Link) -> str:
     """The link in words."""
     return link.device if isinstance(link, SerialLink) else f"{link.host}:{link.port}"
+
+
+def where_p1(link: P1Link) -> str:
+    """The P1 port in words."""
+    return link.device if isinstance(link, P1SerialLink) else f"{link.host}:{link.port}"
 
 
 class Talk:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from interfaces.drivers.not_supported import NotSupported, not_supported
+from interfaces.drivers.p1_reading import P1_PROFILES
 from interfaces.drivers.profile import Profile
 from interfaces.drivers.profile_load import find_profile, profile_ids
 
@@ -10,6 +11,7 @@ from interfaces.drivers.profile_load import find_profile, profile_ids
 def matching_profiles(words: str = "") -> tuple[Profile, ...]:
     """Profiles that have every word (any case) in their id, vendor, kind, models or aliases, by kind, vendor and id."""
     found = [profile for name in profile_ids() if (profile := find_profile(name)) is not None]
+    found += P1_PROFILES.values()
     wanted = [one for one in found if _says(words, one.id, one.vendor, one.kind, *one.models, *one.aliases)]
     return tuple(sorted(wanted, key=lambda one: (one.kind, one.vendor.casefold(), one.id)))
 
@@ -20,7 +22,9 @@ def matching_not_supported(words: str = "") -> tuple[NotSupported, ...]:
 
 
 def transports(profile: Profile) -> list[str]:
-    """How it is reached: "tcp" Modbus TCP, "rtu" Modbus RTU on a serial line or through a gateway."""
+    """How it is reached: "tcp" Modbus TCP, "rtu" Modbus RTU on a serial line or through a gateway, "p1" a P1 port."""
+    if profile.id in P1_PROFILES:
+        return ["p1"]
     return [name for name, there in (("tcp", profile.tcp), ("rtu", profile.rtu)) if there is not None]
 
 

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 from collections.abc import Sequence
 
 from controller.service.device_discover import MAX_PORTS, MAX_UNITS, Sweep, addresses_of, discover, numbers_of
-from controller.service.device_link import HIGHEST_PORT, HIGHEST_UNIT, Target, with_talk
+from controller.service.device_link import HIGHEST_PORT, HIGHEST_UNIT, target_of, with_talk
+from controller.service.device_p1 import p1_link, read_p1
 from controller.service.device_read import DeviceReading, read_device
 from controller.service.device_sunspec import read_sunspec
 from controller.service.device_write import WriteReport, write_device, write_sunspec
+from interfaces.drivers.p1_reading import find_p1
+from interfaces.errors import UserError
 
 
-def read(target: Target) -> DeviceReading:
-    """Everything a device shows; UserError when nobody answers."""
+def read(options: argparse.Namespace) -> DeviceReading:
+    """Everything the device of the arguments shows; UserError when nobody answers."""
+    meter = find_p1(options.profile)
+    if meter is not None:
+        return read_p1(meter, p1_link(options))
+    target = target_of(options)
     work = read_device if target.profile.sunspec is None else read_sunspec
     return asyncio.run(with_talk(target, lambda talk: work(talk, target)))
 
 
-def write(target: Target, name: str, text: str, *, force: bool) -> WriteReport:
+def write(options: argparse.Namespace, name: str, text: str, *, force: bool) -> WriteReport:
     """Write one register; UserError when it may not be written or nobody answers."""
+    if find_p1(options.profile) is not None:
+        raise UserError("a P1 port can only be read, nothing is written")
+    target = target_of(options)
     work = write_device if target.profile.sunspec is None else write_sunspec
     return asyncio.run(with_talk(target, lambda talk: work(talk, target, name, text, force=force)))
 

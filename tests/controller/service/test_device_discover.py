@@ -172,7 +172,7 @@ def test_every_label_is_found_in_the_list(capsys):
         assert [one["vendor"] for one in found] == [vendor], label
     keys = {"id", "kind", "vendor", "models", "aliases", "confidence", "transports"}
     assert all(set(one) == keys for one in listed["devices"])
-    assert {"tcp", "rtu"} == {way for one in listed["devices"] for way in one["transports"]}
+    assert {"tcp", "rtu", "p1"} == {way for one in listed["devices"] for way in one["transports"]}
     others = {one["vendor"]: one for one in listed["not_supported"]}
     assert {"Zaptec", "Easee", "Smappee", "Teltonika"} <= set(others)
     assert all(one["reason"] and one["instead"] for one in others.values())

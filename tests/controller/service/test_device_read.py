@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 
 import pytest
 
+from controller.service import device_p1
 from controller.service.device_link import Target, with_talk
 from controller.service.device_read import read_device
 from controller.service.device_show import reading_figures
@@ -15,6 +17,7 @@ from interfaces.drivers.links import Line, RtuOverTcpLink, TcpLink
 from interfaces.drivers.modbus_server import Framing, ModbusServer, crc16
 from interfaces.drivers.profile_bank import banks_of
 from interfaces.drivers.register_bank import answer
+from simulations.devices.p1 import checksum
 from tests.controller.service.device_kit import at, complaint, figures, run, server_of
 from tests.interfaces.drivers.far_side import profile_of
 from tests.interfaces.drivers.golden_chargers import GOLDEN as CHARGERS
@@ -329,6 +332,47 @@ async def test_a_device_that_falls_silent_on_the_way(capsys):
         server.units[1].hang_up = frozenset(range(300, 400)) | frozenset(range(1200, 1216))
         said = await complaint(capsys, "read", "--profile", "alfen_eve", *at(server), "--unit", "1")
     assert "answered at first and then fell silent" in said
+
+
+TELEGRAM = (
+    "/ISK5\\2M550T-1012\r\n\r\n1-3:0.2.8(50)\r\n1-0:1.8.1(000100.500*kWh)\r\n1-0:1.8.2(000200.000*kWh)\r\n"
+    "1-0:1.7.0(00.000*kW)\r\n1-0:2.7.0(01.150*kW)\r\n1-0:32.7.0(230.0*V)\r\n1-0:31.7.0(005*A)\r\n"
+    "1-0:21.7.0(00.000*kW)\r\n1-0:22.7.0(01.150*kW)\r\n!"
+)  # one phase, 5 A towards the grid
+
+
+async def test_the_next_telegram_of_a_p1_port(capsys):
+    whole = f"{TELEGRAM}{checksum(TELEGRAM):04X}\r\n".encode()
+
+    done = asyncio.Event()
+
+    async def stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(whole * 2)
+        with contextlib.suppress(ConnectionError):
+            assert await reader.read() == b""
+        writer.close()
+        done.set()
+
+    async with await asyncio.start_server(stream, "127.0.0.1", 0) as server:
+        port = str(server.sockets[0].getsockname()[1])
+        found = await figures(capsys, "read", "--profile", "dsmr_p1", "--host", "127.0.0.1", "--port", port)
+        await done.wait()
+    assert found["values"]["1-0:2.7.0"] == {"value": 1.15, "unit": "kW"}
+    assert found["values"]["current_l1_a"] == {"value": -5.0, "unit": "A"}
+    assert found["values"]["power_w"] == {"value": -1150.0, "unit": "W"}
+    assert found["values"]["energy_import_wh"] == {"value": 300_500.0, "unit": "Wh"}
+
+
+async def test_a_p1_port_that_says_nothing(capsys, monkeypatch):
+    monkeypatch.setattr(device_p1, "PATIENCE_MIN_S", -2.3)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = str(closed.getsockname()[1])
+        words = ["--profile", "dsmr_p1", "--host", "127.0.0.1"]
+        assert "gives nothing: " in await complaint(capsys, "read", *words, "--port", port)
+        assert "say --port" in await complaint(capsys, "read", *words)
+        assert "neither --unit" in await complaint(capsys, "read", *words, "--unit", "1")
+        assert "can only be read" in await complaint(capsys, "write", *words, "--port", port, "power_w", "0")
 
 
 @pytest.mark.parametrize(
