@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
@@ -278,3 +280,29 @@ async def test_a_transformer_on_another_phases_voltage_is_found() -> None:
     records = await Yard(cars={"left": car(3)}, seed=seed).test()
     assert faults(records) == {"ct_crossed"}
     assert "L1 and L2" in findings(records)["ct_crossed"][0].says
+
+
+async def test_the_meter_check_alone_makes_one_step_and_judges_the_meter() -> None:
+    records = await Yard(cars={"left": car(3)}, options=Options(silence=False, higher=False)).test()
+    assert [step.target_a for step in records[0].steps] == [0.0, 6.0, 0.0]
+    assert findings(records)["meter"][0].verdict == "ok"
+    assert records[0].silence is None
+
+
+async def test_one_that_is_interrupted_restores_what_was_there_before() -> None:
+    hosts: list[SiteHost] = []
+    cancelled: list[bool] = []
+    told: list[float] = []
+
+    def watch(host: SiteHost) -> None:
+        told.append(float(host.plant.supplies.setpoint_a[column(host, "left")]))
+        if told[-1] >= 10.0 and not cancelled:
+            cancelled.append(testing.cancel())
+
+    testing = asyncio.ensure_future(Yard(cars={"left": car(3)}, seed=hosts.append, watch=watch).test())
+    with pytest.raises(asyncio.CancelledError):
+        await testing
+    assert cancelled == [True]
+    after = told[told.index(10.0) :]
+    assert 0.0 in after
+    assert after[-1] == pytest.approx(6.0)
