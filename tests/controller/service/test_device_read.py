@@ -158,6 +158,16 @@ async def test_a_gateway_shows_paths_and_says_which_services_are_not_there(capsy
     assert problem.startswith("not on this device (illegal address): ")
 
 
+async def test_a_service_behind_a_gateway_that_is_not_there(capsys):
+    async with server_of("victron_gx", {(100, "holding", 843): (57,)}) as server:
+        found = await figures(capsys, "read", "--profile", "victron_gx", *at(server), "--unit", "227")
+        assert server.units[100].writes == 0
+    assert found["values"]["/Dc/Battery/Soc"]["value"] == 57
+    (problem,) = found["problems"]
+    assert problem.startswith("not on this device (gateway target does not answer): ")
+    assert "/Hub4/L1/AcPowerSetpoint" in problem
+
+
 INVERTER = (
     103, 50, {2: 321, 3: 107, 4: 107, 5: 0xFFFF, 6: 0xFFFF, 10: 2300, 13: 0xFFFF, 14: 737, 15: 1, 16: 4999, 17: 0xFFFE,
               38: 4},
