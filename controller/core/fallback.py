@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from controller.core.background import row_weights
-from controller.core.params import Params
+from controller.core.background import budget_rows, row_sums, row_weights
+from controller.core.params import NO_LIMIT, Params
 from controller.core.records import Mission
 from controller.core.state import ControllerState
 from controller.core.wish import RANKS, Wish
@@ -49,7 +49,7 @@ def decide(
     laxity = np.full(n, np.inf)
     known = targets is not None and params.use_targets and image.clock_trusted
     wanted = targets_by_column(targets, image, params.topology) if targets is not None and known else {}
-    power_mw = full_power_mw(image, state, params.topology)
+    power_mw = likely_power_mw(image, state, params.topology, now_s)
     for i, target in wanted.items():
         rest_mws = target.energy_wh * MILLI * SECONDS_PER_HOUR - int(state.sessions.energy_mws[i])
         done[i] = rest_mws <= 0
@@ -117,9 +117,19 @@ def cheap_now(targets: Targets, epoch_s: float, departure_epoch_s: float, need_s
     return dearer_or_later < count
 
 
-def full_power_mw(image: Image, state: ControllerState, topology: Topology) -> Ints:
-    """(N,) power at the rated current on the conductors the car uses."""
-    return topology.max_ma * row_weights(image, topology, state.learning.use)[:, POWER_ROW]
+def likely_power_mw(image: Image, state: ControllerState, topology: Topology, now_s: float) -> Ints:
+    """(N,) power on the conductors a car uses, at its rated current or what is left for it when all cars that are not
+    full share their circuits equally: who waits for a cheap hour will not be alone in it.
+    """
+    cost = row_weights(image, topology, state.learning.use)
+    shares = state.sessions.plugged & ~state.sessions.satisfied & topology.is_evse
+    load = row_sums(topology, cost * shares[:, None])
+    budget = budget_rows(state.background, image, topology, now_s)
+    level = np.where((load > 0) & (budget < NO_LIMIT), budget // np.maximum(load, 1), NO_LIMIT)
+    used = (topology.ancestry[:, :, None] > 0) & (cost > 0)
+    share = np.where(used, level[:, None, :], NO_LIMIT).min(axis=(0, 2))
+    result: Ints = np.minimum(np.where(topology.is_evse, topology.max_ma, 0), share) * cost[:, POWER_ROW]
+    return result
 
 
 def share_surplus(image: Image, state: ControllerState, topology: Topology, waiting: Bools, laxity: Floats) -> Ints:

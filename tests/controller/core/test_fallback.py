@@ -106,6 +106,15 @@ def test_nobody_with_a_target_is_late_for_the_price():
     assert here.state.sessions.energy_mws[0] / 3.6e9 >= 19.9
 
 
+def test_who_waits_for_the_cheap_hour_knows_that_others_wait_for_it_too():
+    """Four cars on a connection for one and three quarters of them: the two cheap hours alone would not do."""
+    prices = [0.40] * 12 + [0.05] * 8
+    wanted = targets(*(want(f"e{k}", 5, 16) for k in range(4)), prices=prices)
+    here = table(28.0, scan_s=10.0, count=4).put(targets=wanted).plug("e0", "e1", "e2", "e3")
+    here.after(seconds=5 * HOUR_S)
+    assert (here.state.sessions.energy_mws / 3.6e9 >= 15.9).all()
+
+
 # -- who first --------------------------------------------------------------------------------------------------------
 
 
