@@ -6,6 +6,7 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from controller.service.bindings import Loaded, load_bindings, store_bindings
 from controller.service.identity import findings, serials_of, told_by, with_new
@@ -13,6 +14,9 @@ from controller.service.messages import PointStatus
 from interfaces.domain.site_file import Site
 
 log = logging.getLogger(__name__)
+
+RIPE_TIMES: Final = 15
+"""Statuses in a row, one a second, that told the same serial: all devices that answer at all have connected by then."""
 
 
 @dataclass(slots=True)
@@ -24,6 +28,7 @@ class Binder:
     problem: str = ""
     _loaded: Loaded | None = field(default=None)
     _learnt: dict[str, str] = field(default_factory=dict)
+    _times: dict[tuple[str, str], int] = field(default_factory=dict)
 
     async def learn(self, site: Site, points: tuple[PointStatus, ...]) -> tuple[dict[str, str], dict[str, str]]:
         """Everything bound, and what is wrong with who answers, by device. New bindings hold once they are written."""
@@ -32,12 +37,19 @@ class Binder:
             self._learnt = dict(self._loaded.bound)
             self.problem = self._loaded.problem
         said, told = serials_of(site), told_by(site, points)
+        self._times = {pair: self._times.get(pair, 0) + 1 for pair in told.items()}
         wanted = with_new({**self._learnt, **said}, told)
-        if wanted != {**self._learnt, **said} and await self._stored({**self._learnt, **wanted}):
-            log.info("devices_bound new=%d", len(wanted.keys() - self._learnt.keys()))
+        wanted = {device: serial for device, serial in wanted.items() if self._is_ripe(device, serial)}
+        new = wanted.keys() - {**self._learnt, **said}.keys()
+        if new and await self._stored({**self._learnt, **wanted}):
+            log.info("devices_bound new=%d devices=%s", len(new), ",".join(sorted(new)))
         bound = {**self._learnt, **said}
         found = findings(bound, told)
         return bound, {**found, **({"file": self.problem} if self.problem else {})}
+
+    def _is_ripe(self, device: str, serial: str) -> bool:
+        """Bound before, or told so often that another device with the same number would have shown up by now."""
+        return self._learnt.get(device) == serial or self._times.get((device, serial), 0) >= RIPE_TIMES
 
     async def _stored(self, bound: dict[str, str]) -> bool:
         damaged = self._loaded is not None and bool(self._loaded.problem)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from controller.service.binder import Binder
+from controller.service.binder import RIPE_TIMES, Binder
 from controller.service.bindings import NAME, load_bindings, store_bindings
 from controller.service.identity import Bindings, findings, identity_of, serials_of, told_serial, with_new
 from controller.service.messages import Bound, PointStatus
@@ -121,7 +121,9 @@ def test_bindings_survive_and_a_damaged_file_is_named_and_kept_aside(tmp_path: P
     assert load_bindings(tmp_path).bound == {"two": "B2"}
 
 
-def learn(binder: Binder, *points: PointStatus) -> tuple[dict[str, str], dict[str, str]]:
+def learn(binder: Binder, *points: PointStatus, times: int = RIPE_TIMES) -> tuple[dict[str, str], dict[str, str]]:
+    for _ in range(times - 1):
+        asyncio.run(binder.learn(garage_setup().site, points))
     return asyncio.run(binder.learn(garage_setup().site, points))
 
 
@@ -135,6 +137,15 @@ def test_the_gateway_binds_what_answers_first_and_remembers_it(tmp_path: Path):
     assert set(found) == {PLACE_1, PLACE_2}
     assert "it was A1; if it was replaced" in found[PLACE_1]
     assert f"this is {PLACE_1}" in found[PLACE_2]
+
+
+def test_a_serial_that_two_devices_tell_is_bound_to_neither_even_if_one_came_later(tmp_path: Path):
+    binder = Binder(tmp_path)
+    bound, _ = learn(binder, point(PLACE_1, "123"), times=RIPE_TIMES - 1)
+    assert bound == {}
+    bound, found = learn(binder, point(PLACE_1, "123"), point(PLACE_2, "123"))
+    assert bound == {}
+    assert set(found) == {PLACE_1, PLACE_2}
 
 
 def test_who_is_not_connected_tells_nothing(tmp_path: Path):
