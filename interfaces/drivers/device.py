@@ -27,6 +27,8 @@ from interfaces.drivers.sunspec import as_if_found
 ILLEGAL_ADDRESS: Final = 2
 REREAD_MAX: Final = 3
 """Readings that wait for a second one are repeated at once this often, then at the usual rate."""
+ONCE_RETRY_S: Final = 10.0
+"""What is read once after connecting, and got no answer, is asked for again after this."""
 ABSENT_RETRY_S: Final = 60.0
 """A register the device said it does not have is asked for again after this: it may have been starting up."""
 
@@ -53,7 +55,7 @@ class PointSpec:
 
 @dataclass(slots=True)
 class DueBlock:
-    """A block and when it was last asked. ``period_s`` 0: once after connecting."""
+    """A block and when it was last asked. ``period_s`` 0: once after connecting, until it was ``answered``."""
 
     block: Block
     period_s: float
@@ -64,6 +66,7 @@ class DueBlock:
     vote: Vote = field(default_factory=Vote)
     held_in_a_row: int = 0
     refused: bool = False
+    answered: bool = False
 
     def period_at(self, now_s: float, fast_until_s: float) -> float:
         """Its period now: the settle rate for a while after a setpoint change, a slow one while it is refused."""
@@ -76,7 +79,7 @@ class DueBlock:
     def due_s(self, now_s: float, fast_until_s: float) -> float:
         """When it is to be asked next."""
         if self.period_s == 0:
-            return NEVER_S if self.last_s == NEVER_S else float("inf")
+            return float("inf") if self.answered or self.refused else self.last_s + ONCE_RETRY_S
         return self.last_s + self.period_at(now_s, fast_until_s)
 
     def asked(self, now_s: float, fast_until_s: float) -> None:
@@ -149,7 +152,7 @@ class Device:
         self.times |= dict.fromkeys(fresh, at_s)
         self._publish(fresh, at_s)
         if due is not None:
-            due.held_in_a_row, due.refused = 0, False
+            due.held_in_a_row, due.refused, due.answered = 0, False, True
             self.absent.difference_update(fresh)
         if due is not None and due.measures:
             digest = zlib.crc32(struct.pack(f">{len(words)}H", *words))

@@ -645,6 +645,25 @@ async def test_the_site_files_period_replaces_that_of_the_fastest_polls():
         assert found.reading().sample_no - before == 10
 
 
+async def test_what_is_read_once_after_connecting_is_asked_for_again_until_it_was_read():
+    """A serial number that was lost in a busy moment would hold the device back until it reconnects."""
+    async with bench(*alfen()) as found:
+        found.server.faults = Faults(exception=6)
+        found.offer(6000, lease_s=1000)
+        await found.until_idle()
+        found.server.faults = Faults()
+        await found.run_for(30)
+        assert found.reading().roles["serial"].quality == "good"
+        before = requests(found)
+        await found.run_for(1)
+        busy = requests(found) - before
+        found.now.s += 60
+        await found.until_idle()
+        before = requests(found)
+        await found.run_for(1)
+        assert requests(found) - before <= busy + 1, "and then left alone"
+
+
 async def test_a_frozen_meter_repeats_its_digest_and_a_living_one_does_not():
     banks = device("cg_em24_e1", EM24_E1)
     async with bench(banks, [spec("cg_em24_e1")]) as found:
