@@ -47,11 +47,10 @@ NOBODY_BOUND: Final = Bindings({}, {})
 
 
 def identity_of(device: str, bindings: Bindings, reading: PointReading) -> int:
-    """Code of ``Identity``. A device that tells no serial, or is new, has nothing held against it."""
-    told = told_serial(reading)
+    """Code of ``Identity``. A new device, or one that never told a serial, has nothing held against it."""
+    told, expected = told_serial(reading), bindings.by_device.get(device)
     if told is None:
-        return int(Identity.KNOWN)
-    expected = bindings.by_device.get(device)
+        return int(Identity.KNOWN if expected is None else Identity.UNPROVEN)
     if expected is None:
         return int(Identity.KNOWN if bindings.by_serial.get(told, device) == device else Identity.OTHER)
     if told != expected:

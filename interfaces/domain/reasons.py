@@ -54,6 +54,7 @@ class Reason(IntEnum):
     MIN_ON_TIME = 39
     EXPORT_LIMIT = 40
     OTHER_DEVICE = 41
+    UNPROVEN_DEVICE = 42
 
     ALARM_GUARD = 100
     ALARM_METER_LOST = 101
@@ -122,6 +123,7 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.MIN_ON_TIME: "kept on: minimum on time",
     Reason.EXPORT_LIMIT: "limited by what may flow back through circuit {circuit}",
     Reason.OTHER_DEVICE: "held at failsafe: another device answers at its address than the one bound to it",
+    Reason.UNPROVEN_DEVICE: "is not raised: it has not told its serial number since it connected",
     Reason.ALARM_GUARD: "the guard refused the commands for circuit {circuit}: its part of the site is at failsafe",
     Reason.ALARM_METER_LOST: "the meter of circuit {circuit} does not answer: check its supply, cable and address",
     Reason.ALARM_METER_FROZEN: "the meter of circuit {circuit} repeats one reading: restart it or check the gateway",

@@ -11,7 +11,7 @@ from controller.core.rules.boot import boot
 from controller.core.rules.circuit import circuit, stale_meter
 from controller.core.rules.evse import declared_off, fault, no_car, unreachable
 from controller.core.rules.fire import fire
-from controller.core.rules.identity import identity
+from controller.core.rules.identity import other_device, unproven_device
 from controller.core.rules.lent import lent
 from controller.core.rules.n_minus_1 import n_minus_1
 from controller.core.rules.obedience import obedience
@@ -38,7 +38,8 @@ RULES: Final[tuple[Rule, ...]] = (
     fault,
     unreachable,
     declared_off,
-    identity,
+    other_device,
+    unproven_device,
     obedience,
     lent,
     phase_switching,

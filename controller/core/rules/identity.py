@@ -10,16 +10,26 @@ from controller.core.state import ControllerState
 from interfaces.domain.image import Identity, Image
 from interfaces.domain.reasons import Reason
 from interfaces.domain.topology import AssetKind
+from interfaces.domain.units import Bools, Ints
 
 
-def identity(image: Image, state: ControllerState, params: Params, now_s: float) -> Cap:
-    """Another device than the bound one: at most its last offer and its failsafe; batteries rest. One that has not told
-    who it is since it connected: at most its last offer.
-    """
-    topology = params.topology
-    last = np.where(topology.is_evse, np.maximum(state.ledger.offer_ma, 0), 0)
-    safe = np.minimum(last, topology.failsafe_ma)
-    other, unproven = image.identity == int(Identity.OTHER), image.identity == int(Identity.UNPROVEN)
-    high = np.where(other, safe, np.where(unproven, last, NO_LIMIT))
-    battery = topology.kind == int(AssetKind.BATTERY)
-    return Cap(Reason.OTHER_DEVICE, high_ma=high, low_ma=np.where((other | unproven) & battery, 0, -NO_LIMIT))
+def other_device(image: Image, state: ControllerState, params: Params, now_s: float) -> Cap:
+    """Another device than the bound one: at most its last offer and its failsafe; batteries rest."""
+    other = image.identity == int(Identity.OTHER)
+    high = np.minimum(_last_offer(state, params), params.topology.failsafe_ma)
+    return _cap(Reason.OTHER_DEVICE, other, high, params)
+
+
+def unproven_device(image: Image, state: ControllerState, params: Params, now_s: float) -> Cap:
+    """One that has not told who it is since it connected: at most its last offer."""
+    return _cap(Reason.UNPROVEN_DEVICE, image.identity == int(Identity.UNPROVEN), _last_offer(state, params), params)
+
+
+def _last_offer(state: ControllerState, params: Params) -> Ints:
+    result: Ints = np.where(params.topology.is_evse, np.maximum(state.ledger.offer_ma, 0), 0)
+    return result
+
+
+def _cap(reason: Reason, where: Bools, high_ma: Ints, params: Params) -> Cap:
+    battery = params.topology.kind == int(AssetKind.BATTERY)
+    return Cap(reason, high_ma=np.where(where, high_ma, NO_LIMIT), low_ma=np.where(where & battery, 0, -NO_LIMIT))

@@ -15,7 +15,7 @@ from controller.core.rules.boot import boot
 from controller.core.rules.circuit import circuit
 from controller.core.rules.evse import declared_off, fault, no_car, unreachable
 from controller.core.rules.fire import fire
-from controller.core.rules.identity import identity
+from controller.core.rules.identity import other_device, unproven_device
 from controller.core.rules.lent import lent
 from controller.core.rules.n_minus_1 import n_minus_1
 from controller.core.rules.obedience import obedience
@@ -220,17 +220,17 @@ def test_every_rule_has_a_sentence_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("who", "highs", "lows"),
+    ("rule", "who", "reason", "highs"),
     [
-        (Identity.KNOWN, [NO_LIMIT, NO_LIMIT, NO_LIMIT, NO_LIMIT], [-NO_LIMIT] * 4),
-        (Identity.UNPROVEN, [16_000, 0, 0, 0], [-NO_LIMIT, -NO_LIMIT, 0, -NO_LIMIT]),
-        (Identity.OTHER, [6000, 0, 0, 0], [-NO_LIMIT, -NO_LIMIT, 0, -NO_LIMIT]),
+        (other_device, Identity.OTHER, Reason.OTHER_DEVICE, [6000, 0, 0, 0]),
+        (unproven_device, Identity.UNPROVEN, Reason.UNPROVEN_DEVICE, [16_000, 0, 0, 0]),
     ],
 )
-def test_another_device_is_held_at_failsafe_and_an_unproven_one_at_its_last_offer(who, highs, lows):
+def test_another_device_is_held_at_failsafe_and_an_unproven_one_at_its_last_offer(rule, who, reason, highs):
     table = running()
-    cap = say(identity, table, identity=np.full(4, int(who)))
-    assert high(cap) == highs
+    cap = say(rule, table, identity=np.full(4, int(who)))
+    assert (cap.reason, high(cap)) == (reason, highs)
     assert cap.low_ma is not None
-    assert [int(v) for v in cap.low_ma] == lows
-    assert cap.reason is Reason.OTHER_DEVICE
+    assert [int(v) for v in cap.low_ma] == [-NO_LIMIT, -NO_LIMIT, 0, -NO_LIMIT]
+    for other in set(Identity) - {who}:
+        assert high(say(rule, table, identity=np.full(4, int(other)))) == [NO_LIMIT] * 4

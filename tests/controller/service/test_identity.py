@@ -62,7 +62,8 @@ def test_a_serial_is_text_and_a_number_nobody_gave_is_none(raw, told):
 
 def test_a_device_without_a_serial_is_held_against_nobody():
     assert told_serial(PointReading()) is None
-    assert identity_of("one", BOUND, PointReading()) == Identity.KNOWN
+    assert identity_of("new", BOUND, PointReading()) == Identity.KNOWN
+    assert identity_of("one", BOUND, PointReading()) == Identity.UNPROVEN, "it did tell one before"
 
 
 @pytest.mark.parametrize(
