@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from controller.service.bindings import Loaded, load_bindings, store_bindings
-from controller.service.identity import findings, serials_of, told_by, with_new
+from controller.service.identity import findings, newcomers, serials_of, told_by
 from controller.service.messages import PointStatus
 from interfaces.domain.site_file import Site
 
@@ -38,18 +38,13 @@ class Binder:
             self.problem = self._loaded.problem
         said, told = serials_of(site), told_by(site, points)
         self._times = {pair: self._times.get(pair, 0) + 1 for pair in told.items()}
-        wanted = with_new({**self._learnt, **said}, told)
-        wanted = {device: serial for device, serial in wanted.items() if self._is_ripe(device, serial)}
-        new = wanted.keys() - {**self._learnt, **said}.keys()
-        if new and await self._stored({**self._learnt, **wanted}):
-            log.info("devices_bound new=%d devices=%s", len(new), ",".join(sorted(new)))
+        fresh = newcomers({**self._learnt, **said}, told)
+        ripe = {device: serial for device, serial in fresh.items() if self._times[device, serial] >= RIPE_TIMES}
+        if ripe and await self._stored({**self._learnt, **ripe}):
+            log.info("devices_bound new=%d devices=%s", len(ripe), ",".join(sorted(ripe)))
         bound = {**self._learnt, **said}
         found = findings(bound, told)
         return bound, {**found, **({"file": self.problem} if self.problem else {})}
-
-    def _is_ripe(self, device: str, serial: str) -> bool:
-        """Bound before, or told so often that another device with the same number would have shown up by now."""
-        return self._learnt.get(device) == serial or self._times.get((device, serial), 0) >= RIPE_TIMES
 
     async def _stored(self, bound: dict[str, str]) -> bool:
         damaged = self._loaded is not None and bool(self._loaded.problem)

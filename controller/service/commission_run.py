@@ -31,7 +31,6 @@ from controller.core.commission import (
 from controller.core.commission_judge import may_command, trust_in_meters
 from controller.service.commission_bench import Bench, charger_a, max_a, text_of
 from controller.service.commission_plan import Plan, rows_of, stranger_at
-from controller.service.identity import told_serial
 from interfaces.drivers.readings import PointReading
 
 FIRST_LOOK_S: Final = 15.0
@@ -129,7 +128,7 @@ class _Test:
             problem=reading.problem,
             suspect=reading.suspect,
             stranger=stranger_at(self._plan, bench, evse.device),
-            serial=told_serial(reading) or "",
+            serial=reading.serial or "",
             model=text_of(reading, "model"),
             firmware=text_of(reading, "firmware"),
             state="" if reading.state is None else reading.state.pilot,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Final
 
-from controller.service.device_match import Candidate, Seen, candidates_of, default_units, identity_of
+from controller.service.device_match import Candidate, Seen, candidates_of, default_units, shown_identity
 from interfaces.drivers.clock import monotonic_s
 from interfaces.drivers.links import TcpLink
 from interfaces.drivers.modbus import ModbusPort
@@ -156,7 +156,7 @@ async def _at(host: str, port: int, units: Sequence[int]) -> list[Discovered]:
                 hung_up = hung_up or seen.hung_up
                 continue
             candidates = await candidates_of(seen)
-            identity = await identity_of(seen, candidates)
+            identity = await shown_identity(seen, candidates)
             found.append(Discovered(host, port, (unit,), candidates, identity, "" if candidates else UNKNOWN))
     finally:
         await link.aclose()

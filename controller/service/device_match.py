@@ -17,6 +17,7 @@ from interfaces.drivers.fingerprint import passes, suspicions
 from interfaces.drivers.modbus import ModbusPort
 from interfaces.drivers.profile import Profile, Register, Table
 from interfaces.drivers.profile_load import find_profile, profile_ids
+from interfaces.drivers.readings import serial_text
 from interfaces.drivers.registers import Value, decode
 from interfaces.drivers.replies import Words
 from interfaces.drivers.roles import registers_of, role_value
@@ -126,11 +127,11 @@ async def candidates_of(seen: Seen) -> tuple[Candidate, ...]:
     return tuple(sorted(proven or found, key=lambda one: (len(one.problems), -one.proofs, one.profile)))
 
 
-async def identity_of(seen: Seen, candidates: tuple[Candidate, ...]) -> dict[str, str]:
+async def shown_identity(seen: Seen, candidates: tuple[Candidate, ...]) -> dict[str, str]:
     """Serial number, model and firmware by the first candidate that has a serial number to show."""
     if seen.common:
         shown = {name: seen.common[point].value for name, point in COMMON_POINTS.items() if point in seen.common}
-        return {name: str(value) for name, value in shown.items() if value not in (None, "")}
+        return _told(shown)
     best: dict[str, str] = {}
     for candidate in candidates:
         profile = find_profile(candidate.profile)
@@ -144,17 +145,21 @@ async def identity_of(seen: Seen, candidates: tuple[Candidate, ...]) -> dict[str
 
 
 async def _identity(seen: Seen, profile: Profile) -> dict[str, str]:
-    found: dict[str, str] = {}
+    found: dict[str, Value | None] = {}
     for role in IDENTITY_ROLES:
         expression = profile.roles.get(role)
         if expression is None:
             continue
         registers = [profile.register(name) for name in registers_of(expression)]
         values = {one.name: await seen.value(profile, one) for one in registers}
-        value = role_value(role, expression, values, {one.name: one.unit for one in registers})
-        if value not in (None, "", "0"):
-            found[role] = str(value)
-    return found
+        found[role] = role_value(role, expression, values, {one.name: one.unit for one in registers})
+    return _told(found)
+
+
+def _told(shown: Mapping[str, Value | None]) -> dict[str, str]:
+    """What a device really says of itself: a serial number that nobody gave is none."""
+    texts = {name: serial_text(value) for name, value in shown.items()}
+    return {name: text for name, text in texts.items() if text is not None}
 
 
 def _by_models(seen: Seen, profile: Profile) -> Candidate | None:

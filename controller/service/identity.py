@@ -17,18 +17,6 @@ from interfaces.domain.site_bus import devices, point_keys
 from interfaces.domain.site_file import Site
 from interfaces.drivers.readings import GOOD, PointReading
 
-NO_SERIALS: Final = frozenset({"", "0"})
-"""What devices show that were never given a number."""
-
-
-def told_serial(reading: PointReading) -> str | None:
-    """The serial number of the last good reading; None where there is none."""
-    sample = reading.roles.get("serial")
-    if sample is None or sample.value is None:
-        return None
-    text = " ".join(str(sample.value).split()).strip("\0").strip()
-    return None if text.strip("0-: ") in NO_SERIALS else text
-
 
 @dataclass(frozen=True, slots=True)
 class Bindings:
@@ -48,7 +36,7 @@ NOBODY_BOUND: Final = Bindings({}, {})
 
 def identity_of(device: str, bindings: Bindings, reading: PointReading) -> int:
     """Code of ``Identity``. A new device, or one that never told a serial, has nothing held against it."""
-    told, expected = told_serial(reading), bindings.by_device.get(device)
+    told, expected = reading.serial, bindings.by_device.get(device)
     if told is None:
         return int(Identity.KNOWN if expected is None else Identity.UNPROVEN)
     if expected is None:
@@ -73,13 +61,16 @@ def told_by(site: Site, points: tuple[PointStatus, ...]) -> dict[str, str]:
     return told
 
 
-def with_new(bound: Mapping[str, str], told: Mapping[str, str]) -> dict[str, str]:
-    """``bound`` and every device that tells a serial for the first time. One that is bound elsewhere, or told at two
-    addresses at once, is bound to nobody anew.
+def newcomers(bound: Mapping[str, str], told: Mapping[str, str]) -> dict[str, str]:
+    """Devices that are not bound yet, with the serials they tell; without those that are bound elsewhere, or that two
+    tell at once.
     """
     taken, times = set(bound.values()), Counter(told.values())
-    fresh = {device: serial for device, serial in told.items() if serial not in taken and times[serial] == 1}
-    return {**fresh, **bound}
+    return {
+        device: serial
+        for device, serial in told.items()
+        if device not in bound and serial not in taken and times[serial] == 1
+    }
 
 
 def findings(bound: Mapping[str, str], told: Mapping[str, str]) -> dict[str, str]:

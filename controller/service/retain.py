@@ -12,18 +12,17 @@ import os
 import struct
 import threading
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from controller.core.state import Retained
-from controller.service.retain_format_1 import Retained as RetainedOfFormat1
 from interfaces.domain.codec import CodecError, pack, unpack
 
 log = logging.getLogger(__name__)
 
 MAGIC: Final = b"SWRT"
-FORMAT: Final = 2
+FORMAT: Final = 1
 HEAD: Final = struct.Struct("<4sHQII")
 """Magic, format, sequence, length of the payload, CRC-32 of everything before and behind it."""
 SLOTS: Final = ("retain.a", "retain.b")
@@ -104,24 +103,15 @@ def decode(content: bytes) -> tuple[int, Retained] | str:
     magic, version, sequence, length, checksum = HEAD.unpack_from(content)
     if magic != MAGIC:
         return "it is no retain file"
-    if version not in (1, FORMAT):
-        return f"its format {version} is neither {FORMAT} nor 1"
+    if version != FORMAT:
+        return f"its format is {version}, this version reads {FORMAT}"
     payload = content[HEAD.size :]
     if len(payload) != length:
         return "it is cut off"
     if checksum != zlib.crc32(HEAD.pack(magic, version, sequence, length, 0) + payload):
         return "its checksum is wrong"
-    found = unpack(payload, Retained) if version == FORMAT else _of_format_1(payload)
+    found = unpack(payload, Retained)
     return str(found) if isinstance(found, CodecError) else (sequence, found)
-
-
-def _of_format_1(payload: bytes) -> Retained | CodecError:
-    """A record from before sessions were kept: every car counts from 0."""
-    found = unpack(payload, RetainedOfFormat1)
-    if isinstance(found, CodecError):
-        return found
-    values = {field.name: getattr(found, field.name) for field in fields(found)}
-    return Retained(**values, sessions=(None,) * len(found.assets))
 
 
 def load(folder: Path, disk: FileOps) -> Loaded:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from controller.service.identity import told_serial
 from controller.service.loop import ScanLoop
 from controller.service.messages import PointStatus, Status
 from controller.service.pacing import Histogram
@@ -62,7 +61,7 @@ def _points(wires: Sequence[tuple[Wire, AnyConnection]], readings: Readings, now
                 reply_age_s=NEVER_AGE_S if reading.reply_s == NEVER_S else now_s - reading.reply_s,
                 setpoint_problem=reading.setpoint.problem,
                 status="" if reading.state is None else reading.state.status,
-                serial=told_serial(reading) or "",
+                serial=reading.serial or "",
                 suspect=reading.suspect,
                 requests=connection.counters.requests,
                 timeouts=connection.counters.timeouts,

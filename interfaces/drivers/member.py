@@ -35,8 +35,7 @@ class Member:
 def has_restarted(member: Member) -> bool:
     """Whether the uptime fell, or another serial number answers, since this was asked last."""
     reading = member.device.reading
-    uptime_s, serial = reading.value("uptime_s"), reading.roles.get("serial")
-    told = str(serial.value) if serial is not None and serial.value is not None else None
+    uptime_s, told = reading.value("uptime_s"), reading.serial
     fell = uptime_s is not None and member.uptime_s is not None and uptime_s < member.uptime_s - REBOOT_JITTER_S
     swapped = told is not None and member.serial is not None and told != member.serial
     member.uptime_s, member.serial = uptime_s, told or member.serial

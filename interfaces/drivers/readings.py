@@ -92,6 +92,18 @@ class PointReading:
         sample = self.roles.get(role)
         return float(sample.value) if sample is not None and isinstance(sample.value, float | int) else None
 
+    @property
+    def serial(self) -> str | None:
+        """The serial number as last read, whatever its age; None where there is none."""
+        sample = self.roles.get("serial")
+        return None if sample is None else serial_text(sample.value)
+
+
+def serial_text(value: Value | None) -> str | None:
+    """A serial number as text; None for what devices show that were never given one: blanks, zeros, an empty MAC."""
+    text = " ".join(str("" if value is None else value).replace("\0", " ").split())
+    return text if text.strip("0-: ") else None
+
 
 @dataclass(slots=True)
 class Readings:

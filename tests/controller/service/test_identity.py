@@ -10,7 +10,7 @@ import pytest
 
 from controller.service.binder import RIPE_TIMES, Binder
 from controller.service.bindings import NAME, load_bindings, store_bindings
-from controller.service.identity import Bindings, findings, identity_of, serials_of, told_serial, with_new
+from controller.service.identity import Bindings, findings, identity_of, newcomers, serials_of
 from controller.service.messages import Bound, PointStatus
 from interfaces.domain.codec import pack
 from interfaces.domain.image import Identity
@@ -57,11 +57,11 @@ def point(key: str, serial: str, *, connected: bool = True) -> PointStatus:
     ],
 )
 def test_a_serial_is_text_and_a_number_nobody_gave_is_none(raw, told):
-    assert told_serial(tells(raw)) == told
+    assert tells(raw).serial == told
 
 
 def test_a_device_without_a_serial_is_held_against_nobody():
-    assert told_serial(PointReading()) is None
+    assert PointReading().serial is None
     assert identity_of("new", BOUND, PointReading()) == Identity.KNOWN
     assert identity_of("one", BOUND, PointReading()) == Identity.UNPROVEN, "it did tell one before"
 
@@ -82,14 +82,14 @@ def test_the_bound_serial_decides(device, serial, quality, who):
 
 
 def test_the_first_answer_binds_and_later_ones_change_nothing():
-    bound = with_new({}, {"one": "A1", "two": "B2"})
+    bound = newcomers({}, {"one": "A1", "two": "B2"})
     assert bound == {"one": "A1", "two": "B2"}
-    assert with_new(bound, {"one": "B2", "two": "A1", "three": "C3"}) == {**bound, "three": "C3"}
+    assert newcomers(bound, {"one": "B2", "two": "A1", "three": "C3"}) == {"three": "C3"}
 
 
 def test_nobody_is_bound_to_a_serial_that_belongs_elsewhere_or_answers_twice():
-    assert with_new({"one": "A1"}, {"two": "A1"}) == {"one": "A1"}
-    assert with_new({}, {"one": "A1", "two": "A1"}) == {}
+    assert newcomers({"one": "A1"}, {"two": "A1"}) == {}
+    assert newcomers({}, {"one": "A1", "two": "A1"}) == {}
 
 
 def test_swapped_replaced_and_double_devices_are_told_apart():

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controller.core.state import Retained, RetainedSession
-from controller.service.retain import HEAD, MAGIC, SLOTS, Disk, RetainWriter, decode, encode, load, store
-from controller.service.retain_format_1 import Retained as RetainedOfFormat1
+from controller.service.retain import SLOTS, Disk, RetainWriter, decode, encode, load, store
 from controller.service.retain_rule import OFFERS_EVERY_S, SLOWLY_EVERY_S, RetainRule
-from interfaces.domain.codec import pack
 from interfaces.domain.units import MISSING
 
 BLANK = {
@@ -186,7 +183,7 @@ def test_nothing_there_is_a_cold_start_with_its_reason(tmp_path):
         (lambda content: content[:7], "it is cut off"),
         (lambda content: content + b"x", "it is cut off"),
         (lambda content: b"JUNK" + content[4:], "it is no retain file"),
-        (lambda content: content[:4] + b"\x63\x00" + content[6:], "its format 99 is neither 2 nor 1"),
+        (lambda content: content[:4] + b"\x63\x00" + content[6:], "its format is 99, this version reads 1"),
         (lambda content: content[:40] + bytes([content[40] ^ 1]) + content[41:], "its checksum is wrong"),
         (lambda content: content[:6] + bytes([content[6] ^ 1]) + content[7:], "its checksum is wrong"),
     ],
@@ -200,15 +197,6 @@ def test_row_72_a_damaged_file_is_named_and_the_other_one_is_used(tmp_path, dama
     assert found.retained == retained(1)
     assert found.slot == 0
     assert found.problems == (f"retain.b is not used: {reason}",)
-
-
-def test_a_record_of_the_first_format_is_read_and_every_car_counts_from_0():
-    today = retained(4, fire_latched=True)
-    old = RetainedOfFormat1(**{name: getattr(today, name) for name in RetainedOfFormat1.__annotations__})
-    payload = pack(old)
-    blank = HEAD.pack(MAGIC, 1, 9, len(payload), 0)
-    content = HEAD.pack(MAGIC, 1, 9, len(payload), zlib.crc32(blank + payload)) + payload
-    assert decode(content) == (9, replace(today, sessions=(None, None)))
 
 
 @given(st.binary(max_size=300))
