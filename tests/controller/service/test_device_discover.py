@@ -64,6 +64,16 @@ async def test_one_identity_in_two_places_is_named(capsys):
     assert "serial number KY01 answers in several places" in " ".join(capsys.readouterr().out.split())
 
 
+async def test_a_serial_number_that_nobody_gave_makes_no_twins(capsys):
+    """ "000000" in both: two new devices, not one in two places."""
+    nameless = {**METER, next(key for key in METER if key[2] == 20480): (0x3030, 0x3030, 0x3030, 0, 0, 0, 0)}
+    async with site(("cg_em300_et300", nameless), ("cg_em300_et300", nameless)) as servers:
+        port = str(servers[0].port)
+        found = await figures(capsys, "discover", "--range", "127.0.0.2-127.0.0.3", "--port", port, "--unit", "1")
+    assert [one["serial"] for one in found["found"]] == [None, None]
+    assert found["duplicates"] == []
+
+
 async def test_several_units_behind_one_address(capsys):
     first, second = server_of("cg_em300_et300", METER), server_of("cg_em300_et300", METER)
     other = second.units[1]
