@@ -75,8 +75,9 @@ class Cars:
     ``circuit``: the one it hangs on; ``wired`` (N, 3): conductors it uses on each grid phase; ``kw_per_a``: sum of its
     conductors' voltages. In the window ``first <= t < end`` it takes 0 <= x <= ``max_a`` (``first_share``,
     ``end_share`` of it in the first and last step, when it is plugged in for only a part). Below ``min_a`` it does not
-    charge: rounding keeps that, the relaxation does not. ``energy_kwh``: still wanted, at the car's side of the meter. ``short_kwh``,
-    ``short_eur_per_kwh`` (N, S): widths and prices of the shortage, prices ascending; the widths add up to the energy.
+    charge: rounding keeps that, the relaxation does not. ``energy_kwh``: still wanted, as the charger's meter counts.
+    ``short_kwh``, ``short_eur_per_kwh`` (N, S): widths and prices of the shortage, prices ascending; the widths add up
+    to the energy.
     ``early_eur_per_kwh_step``: cost of waiting. ``discharge_a``: 0 where it cannot feed back; such cars have a state
     ``soc_kwh`` between ``floor_kwh`` and ``capacity_kwh``, ``efficiency`` each way, ``wear_eur_per_kwh`` on discharge,
     and the energy row is ``end state + shortage >= soc_kwh + energy_kwh``; others ignore these columns.
