@@ -21,11 +21,19 @@ discharge, c/d battery charge and discharge, u curtailed PV, h heat pump power, 
                amperes of each circuit, phase and step within its headroom (both ways where something can feed in)
                import and export limits, peak: (already + dt g+) <= full_h * P in each step
                battery, car and heat states step by step, bounds soft where the present state already breaks them
+
+What is soft, exactly. *Idle* is the plan in which no car, battery or buffer moves, nothing is curtailed, and every run
+takes in each step the most that any of its starts would take there (upwards; nothing downwards). A limit is hard,
+except as far as idle breaks it: that far and no further it may be exceeded, for ``slack_eur_per_kwh``. So the most that
+planned amperes may add up to is ``max(headroom, amperes of idle)``, and idle is always a feasible plan. Amperes beyond
+are counted as ``KW_PER_A``. A state that starts outside its bounds may be outside by as much as at the start, in every
+step (of a car: of its window), for ``slack_eur_per_kwh`` per kWh and step; the other states are hard.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +41,11 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+
+KW_PER_A: Final = 0.23
+"""What one ampere beyond a limit counts for: a conductor at 230 V."""
+FIRM_STEPS: Final = 4
+"""The first steps keep the cars' minimum currents; by the time a later one is due, it has been planned again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +94,9 @@ class Cars:
     ``early_eur_per_kwh_step``: cost of waiting. ``discharge_a``: 0 where it cannot feed back; such cars have a state
     ``soc_kwh`` between ``floor_kwh`` and ``capacity_kwh``, ``efficiency`` each way, ``wear_eur_per_kwh`` on discharge,
     and the energy row is ``end state + shortage >= soc_kwh + energy_kwh``; others ignore these columns.
-    ``previous_a`` (N, K): the last plan's first K steps on this grid of steps, NaN where there was none;
-    ``churn_eur_per_kwh``: price of moving away from it.
+    In a window of one step both shares apply. The states' rows exist in the window only; ``terminal_eur_per_kwh`` is for
+    cars that can feed back. ``previous_a`` (N, K): the last plan's x - y in the first K steps on this grid of steps, NaN
+    where there was none; ``churn_eur_per_kwh``: price of moving x - y away from it, in the window.
     """
 
     circuit: Ints
@@ -198,10 +212,12 @@ class Solution:
 
     ``car_a``, ``car_discharge_a`` (N, T); battery ``charge_kw``, ``discharge_kw``, ``soc_kwh`` at the end of each step
     (B, T); ``curtailed_kw`` (P, T); ``buffer_kw``, ``heat_kwh`` (H, T); ``run_kw`` (R, T); ``import_kw``, ``export_kw``
-    (T,); ``peak_kw``; ``shortage_kwh`` (N,). ``beyond_kw``: sum of slacks, 0 where every limit can be kept.
-    ``objective_eur`` of this solution, ``bound_eur`` of the relaxation. ``car_value_eur_per_kwh`` (N,),
-    ``battery_value_eur_per_kwh`` (B, T), ``buffer_value_eur_per_kwh`` (H, T): what one kWh more would be worth there
-    (the dual prices). ``status``: how it came about.
+    (T,); ``peak_kw``; ``shortage_kwh`` (N,). ``beyond_kw``: sum over limits and steps of what is beyond them, 0 where
+    every limit can be kept. ``objective_eur`` of this solution, ``bound_eur`` of the relaxation.
+    ``car_value_eur_per_kwh`` (N,): by how much the objective would fall if one kWh less were wanted (of a car that can
+    feed back: if it held one kWh more and wanted as much less); ``battery_value_eur_per_kwh`` (B, T),
+    ``buffer_value_eur_per_kwh`` (H, T): if one kWh fell into the store in that step. Positive: energy there is worth
+    having. They are the relaxation's dual prices. ``status``: optimal, incumbent, heuristic or failed.
     """
 
     car_a: Floats
