@@ -94,9 +94,9 @@ class Cars:
     ``early_eur_per_kwh_step``: cost of waiting. ``discharge_a``: 0 where it cannot feed back; such cars have a state
     ``soc_kwh`` between ``floor_kwh`` and ``capacity_kwh``, ``efficiency`` each way, ``wear_eur_per_kwh`` on discharge,
     and the energy row is ``end state + shortage >= soc_kwh + energy_kwh``; others ignore these columns.
-    In a window of one step both shares apply. The states' rows exist in the window only; ``terminal_eur_per_kwh`` is for
-    cars that can feed back. ``previous_a`` (N, K): the last plan's x - y in the first K steps on this grid of steps, NaN
-    where there was none; ``churn_eur_per_kwh``: price of moving x - y away from it, in the window.
+    In a window of one step both shares apply. The states' rows exist in the window only; ``terminal_eur_per_kwh`` is
+    for cars that can feed back. ``previous_a`` (N, K): the last plan's x - y in the first K steps on this grid of
+    steps, NaN where there was none; ``churn_eur_per_kwh``: price of moving x - y away from it, in the window.
     """
 
     circuit: Ints
