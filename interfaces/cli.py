@@ -53,6 +53,11 @@ COMMANDS = (
     Command("controller check", "controller.commands:check", "check a site file and report every problem"),
     Command("controller replay", "controller.commands:replay", "replay a journal and compare bit by bit"),
     Command("controller doctor", "controller.commands:doctor", "say what is wrong with this installation"),
+    Command("pki init", "interfaces.commands:pki_init", "make a certificate authority and the cloud side's keys"),
+    Command("pki issue", "interfaces.commands:pki_issue", "make the key and certificate of a controller"),
+    Command("pki revoke", "interfaces.commands:pki_revoke", "put a controller on the revocation list"),
+    Command("pki rotate", "interfaces.commands:pki_rotate", "make a new key; the older one stays valid"),
+    Command("pki status", "interfaces.commands:pki_status", "list certificates and when they expire"),
 )
 
 # Which optional dependency group brings a package that the light install lacks.
