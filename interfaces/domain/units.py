@@ -70,6 +70,21 @@ def wh_from_kwh(energy_kwh: float) -> float:
     return energy_kwh * MILLI
 
 
+def eur_per_kwh_from_eur_per_mwh(price_eur_per_mwh: float) -> float:
+    """Exchange prices to the product's unit; exact for the decimals that exchanges and hourly means of them have."""
+    return round(price_eur_per_mwh / MILLI, 12)
+
+
+def m_per_s_from_km_per_h(speed_km_per_h: float) -> float:
+    """Wind speeds of weather services."""
+    return round(speed_km_per_h * MILLI / SECONDS_PER_HOUR, 12)
+
+
+def w_per_m2_from_kwh_per_m2(energy_kwh_per_m2: float, step_s: int) -> float:
+    """Irradiation summed over a step to its mean irradiance."""
+    return round(energy_kwh_per_m2 * MILLI * SECONDS_PER_HOUR / step_s, 9)
+
+
 def frozen_ints(values: npt.ArrayLike) -> Ints:
     """A read-only int64 copy."""
     column = np.array(values, dtype=np.int64)

@@ -1,0 +1,1 @@
+"""Day-ahead prices, one file per source."""

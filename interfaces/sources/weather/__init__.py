@@ -1,0 +1,1 @@
+"""Weather forecasts, one file per source."""
