@@ -32,10 +32,10 @@ SHIFT_KEPT_PER_QUARTER: Final = 0.85
 """How much of an error in the clear-sky share is left a quarter later."""
 OWN_HALF_LIFE_S: Final = 10.0 * SECONDS_PER_DAY
 """Half-life of this plant's own distribution, used where weather is missing."""
-OWN_TIME_S: Final = 4.0 * SECONDS_PER_QUARTER
+OWN_TIME_S: Final = 2.0 * SECONDS_PER_QUARTER
 """Samples count by how near their time of the day is, as a bell of this width."""
-OWN_PRIOR: Final = 8.0
-"""Weight of the climate against it, in full-sun quarters: the like of two days."""
+OWN_PRIOR: Final = 2.0
+"""Weight of the climate against it, in full-sun quarters: half a day of sun."""
 
 
 @dataclass(frozen=True, slots=True)
