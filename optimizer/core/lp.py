@@ -1,0 +1,95 @@
+"""The linear program of `instance` as HiGHS takes it: bulk numpy, cells in windows only, rows that can bind only.
+
+Columns and rows are in `lp_layout`, numbers in `lp_vectors`, what can bind at all in `lp_tree`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from optimizer.core.instance import Bools, Instance
+from optimizer.core.lp_layout import Layout, Soft, layout_of, soft_of
+from optimizer.core.lp_tree import Reach, Tree, cells_of, kept_rows, reach_of, run_most_kw, tree_of
+from optimizer.core.lp_vectors import Vectors, vectors_of
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """An instance as a linear program; ``tree`` and ``reach`` as `lp_tree` says."""
+
+    instance: Instance
+    tree: Tree
+    reach: Reach
+    layout: Layout
+    vectors: Vectors
+
+
+def program_of(instance: Instance) -> Program:
+    """Build it from nothing."""
+    tree, cells = tree_of(instance.grid.parent), cells_of(instance)
+    reach, run_kw = reach_of(instance, tree, cells), run_most_kw(instance)
+    layout = layout_of(instance, tree, cells, reach, soft_of(instance, cells, reach, run_kw), None)
+    return Program(instance, tree, reach, layout, vectors_of(instance, layout, reach, run_kw))
+
+
+def renewed(program: Program, instance: Instance) -> Program | str:
+    """The same program with the numbers of ``instance``; else the reason why it needs another structure.
+
+    The matrix is made anew only where the steps have other lengths (the first one, as its quarter passes); it then has
+    the same places.
+    """
+    old = program.layout
+    for name, before, now in _structure(program.instance, instance):
+        if not np.array_equal(before, now):
+            return f"other {name}"
+    cells, tree = cells_of(instance), program.tree
+    reach, run_kw = reach_of(instance, tree, cells), run_most_kw(instance)
+    if np.setdiff1d(np.flatnonzero(kept_rows(instance, reach)), old.kept, assume_unique=True).size:
+        return "a limit that could not bind before"
+    soft = soft_of(instance, cells, reach, run_kw)
+    if any(not np.array_equal(getattr(soft, name), getattr(old.soft, name)) for name in Soft.__slots__):
+        return "other limits that cannot be kept"
+    if np.array_equal(program.instance.grid.dt_h, instance.grid.dt_h):
+        layout = dataclasses.replace(old, cells=cells)
+    else:
+        layout = layout_of(instance, tree, cells, reach, soft, old.kept)
+    if not np.array_equal(layout.split, old.split) or not np.array_equal(layout.matrix[1], old.matrix[1]):
+        return "other places in the matrix"
+    return Program(instance, tree, reach, layout, vectors_of(instance, layout, reach, run_kw))
+
+
+def _structure(before: Instance, now: Instance) -> Iterator[tuple[str, Any, Any]]:
+    """What the matrix is made from, old and new, by name."""
+    for part, names in STRUCTURE.items():
+        a, b = getattr(before, part), getattr(now, part)
+        if part != "grid" and not len(a.circuit) and not len(b.circuit):
+            continue
+        for name in names:
+            yield f"{part}.{name}", getattr(a, name), getattr(b, name)
+    yield "steps", before.grid.steps, now.grid.steps
+    yield "peak term", before.grid.peak_eur_per_kw > 0.0, now.grid.peak_eur_per_kw > 0.0
+    yield "cars that feed back", before.cars.discharge_a > 0.0, now.cars.discharge_a > 0.0
+    yield "shortage tiers", before.cars.short_kwh.shape, now.cars.short_kwh.shape
+    yield "previous plan", _planned(before), _planned(now)
+
+
+def _planned(instance: Instance) -> Bools:
+    """Where there was a plan before that counts."""
+    cars = instance.cars
+    return np.isfinite(cars.previous_a) & (cars.churn_eur_per_kwh > 0.0)
+
+
+STRUCTURE: Final = {
+    "grid": ("parent", "full_h"),
+    "cars": ("first", "end", "circuit", "wired", "kw_per_a", "efficiency"),
+    "batteries": ("circuit", "a_per_kw", "charge_efficiency", "discharge_efficiency"),
+    "solar": ("circuit", "a_per_kw"),
+    "buffers": ("circuit", "a_per_kw", "cop", "keep"),
+    "runs": ("circuit", "a_per_kw", "profile_kw", "earliest", "latest"),
+}
+"""The matrix depends on these, besides the lengths of the steps."""
