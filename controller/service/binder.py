@@ -36,7 +36,8 @@ class Binder:
             self._loaded = await asyncio.to_thread(load_bindings, self.folder)
             self._learnt = dict(self._loaded.bound)
             self.problem = self._loaded.problem
-        said, told = serials_of(site), told_by(site, points)
+        said = serials_of(site)
+        told = told_by(site, points, {**self._learnt, **said})
         self._times = {pair: self._times.get(pair, 0) + 1 for pair in told.items()}
         fresh = newcomers({**self._learnt, **said}, told)
         ripe = {device: serial for device, serial in fresh.items() if self._times[device, serial] >= RIPE_TIMES}

@@ -9,7 +9,7 @@ import numpy as np
 
 from controller.core.commission import EvsePlan, Row
 from controller.service.commission_bench import Bench, charger_a, max_a
-from controller.service.identity import findings
+from controller.service.identity import CARD, card_of, findings
 from interfaces.domain.site_file import Site, topology_of
 from interfaces.domain.site_types import ChargerEntry
 from interfaces.domain.topology import Topology
@@ -102,9 +102,11 @@ def stranger_at(plan: Plan, bench: Bench, device: str) -> str:
     """Why who answers there is not the device that belongs there, by its serial number; empty when nothing says so."""
     told: dict[str, str] = {}
     for asset in plan.topology.assets:
-        serial = bench.reading(asset.id).serial
-        if serial is not None and bench.reading(asset.id).connected:
-            told.setdefault(asset.device, serial)
+        reading = bench.reading(asset.id)
+        by_card = plan.bound.get(asset.device, "").startswith(CARD)
+        name = (card_of(reading.mac) if reading.mac else None) if by_card else reading.serial
+        if name is not None and reading.connected:
+            told.setdefault(asset.device, name)
     return findings(plan.bound, told).get(device, "")
 
 

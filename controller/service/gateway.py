@@ -45,6 +45,7 @@ from controller.service.site_setup import SiteSetup, setup_of
 from interfaces.domain.codec import CodecError, pack, unpack_any
 from interfaces.domain.site_yaml import MAX_BYTES
 from interfaces.drivers.clock import monotonic_s
+from interfaces.drivers.neighbours import read_networks
 from interfaces.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -235,6 +236,7 @@ class Gateway:
     async def _look_for_ever(self) -> None:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
+            self._known = replace(self._known, networks=read_networks())
             self._conditions.update(problems(self.known(), monotonic_s()))
             await self._look_at_site()
 

@@ -143,16 +143,18 @@ class Gather:
             if new:
                 table.seen[source.key] = reading
                 self._asset(column, source, reading)
-            if source.tells_serial and (new or rebound):
-                table.identity[column] = identity_of(source.device, inputs.bindings, reading)
+            if new or rebound:
+                table.identity[column] = self._identity(source, inputs.bindings, reading)
         return self._frozen(inputs)
 
     def _meter(self, line: int, source: Source, reading: PointReading | None, bindings: Bindings) -> None:
-        """A meter that is another one than the bound one measures something else: it counts as silent."""
+        """A meter that is another one than the bound one measures something else: it counts as silent. So does one that
+        does not look like its profile: words in another order read as currents near 0.
+        """
         table, mark = self._table, f"{line}:{source.key}"
         if reading is None or table.seen.get(mark) is reading:
             return
-        if source.tells_serial and identity_of(source.device, bindings, reading) == int(Identity.OTHER):
+        if reading.suspect or self._identity(source, bindings, reading) == int(Identity.OTHER):
             return
         table.seen[mark] = reading
         row = meter_row(reading, source.sign, self._sources.phases)
@@ -164,11 +166,14 @@ class Gather:
         table.meter_sample_no[line] = row.sample_no
         table.meter_digest[line] = row.digest
 
+    def _identity(self, source: Source, bindings: Bindings, reading: PointReading) -> int:
+        return identity_of(source.device, bindings, reading, tells_serial=source.tells_serial)
+
     def _asset(self, column: int, source: Source, reading: PointReading) -> None:
         table, asset = self._table, self._topology.assets[column]
         nominal_mv = self._topology.nominal_mv
         row = asset_row(reading, source.roles, asset.phases, nominal_mv)
-        if row is not None:
+        if row is not None and not reading.suspect:  # a current that cannot be believed is nothing to count with
             table.asset_ma[column] = row.ma
             table.asset_mv[column] = row.mv
             table.asset_sample_s[column] = row.sample_s

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from controller.service.health_points import point_notes, point_problems
 from controller.service.messages import Hello, Status, Verdict
 from controller.service.site_setup import SiteSetup
 from interfaces.domain.command import Alarm
@@ -16,6 +17,7 @@ from interfaces.domain.reasons import Reason, sentence
 from interfaces.domain.telemetry import ScanRecord
 from interfaces.domain.topology import PHASES, ROWS_PER_CIRCUIT, Topology
 from interfaces.domain.units import MILLI, MISSING, a_from_ma, w_from_mw
+from interfaces.drivers.neighbours import Network
 from interfaces.drivers.replies import Fault
 
 SILENT_S: Final = 5.0
@@ -24,7 +26,10 @@ SILENT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the gateway knows of the field process. ``record_s``: when the newest scan arrived (monotonic)."""
+    """What the gateway knows of the field process. ``record_s``: when the newest scan arrived (monotonic).
+
+    ``networks``: those this machine is in.
+    """
 
     hello: Hello | None = None
     setup: SiteSetup | None = None
@@ -36,6 +41,7 @@ class Known:
     journal_problem: str = ""
     journal_lost: int = 0
     identities: Mapping[str, str] = field(default_factory=dict)
+    networks: tuple[Network, ...] = ()
 
 
 def problems(known: Known, now_s: float) -> dict[str, str]:
@@ -51,7 +57,7 @@ def problems(known: Known, now_s: float) -> dict[str, str]:
         found[f"refused.{k}"] = text
     found |= _of_status(known.status)
     found |= _of_interface(known)
-    found |= _of_makes(known.status)
+    found |= {} if known.status is None else point_problems(known.status.points, known.networks)
     found |= {f"identity.{device}": text for device, text in known.identities.items()}
     if known.site_verdict is not None and not known.site_verdict.accepted:
         found["site"] = f"the changed site file is refused, the old one runs: {known.site_verdict.reason}"
@@ -61,6 +67,11 @@ def problems(known: Known, now_s: float) -> dict[str, str]:
         for alarm in known.record.report.alarms:
             found[_alarm_key(alarm)] = told(alarm, known.setup.params.topology, known.record.image)
     return found
+
+
+def notes(known: Known) -> dict[str, str]:
+    """Condition -> sentence, for what is no fault and should be known all the same."""
+    return {} if known.status is None else point_notes(known.status.points)
 
 
 def is_fatal(key: str) -> bool:
@@ -77,12 +88,6 @@ def _of_status(status: Status | None) -> dict[str, str]:
     if status.clock == "coarse":
         found["clock"] = "no time server has set the wall clock lately: tariff and plan steps may be off by minutes"
     return found
-
-
-def _of_makes(status: Status | None) -> dict[str, str]:
-    """Devices that do not look like the make, map or word order of their profile."""
-    points = () if status is None else status.points
-    return {f"suspect.{p.key}.{k}": f"{p.key}: {text}" for p in points for k, text in enumerate(p.suspect)}
 
 
 def _of_interface(known: Known) -> dict[str, str]:
@@ -126,6 +131,7 @@ def health(known: Known, now_s: float) -> dict[str, Any]:
     return {
         "ok": not any(is_fatal(key) for key in found),
         "problems": [{"key": key, "text": text} for key, text in found.items()],
+        "notes": [{"key": key, "text": text} for key, text in notes(known).items()],
         "site": None if known.setup is None else known.setup.site.id,
         "mode": None if known.record is None else known.record.report.mode,
         "field_pid": None if hello is None else hello.pid,

@@ -91,7 +91,9 @@ class PointStatus:
 
     ``reply_age_s`` of its last valid reply, -1 when there never was one; ``status`` free, occupied, charging, ... of a
     charger; ``serial`` what it calls itself, empty where it tells nothing; ``suspect`` what speaks against its being
-    the make of its profile; ``requests``, ``timeouts`` and ``connects`` are those of its connection.
+    the make of its profile; ``requests``, ``timeouts`` and ``connects`` are those of its connection. ``place``: where
+    it is reached; ``doubts``: values that cannot be used, and why; ``notes``: how values were come by; ``mac``: of who
+    answers there, ``rival_macs``: several that take turns; ``nameless``: it has no serial number to tell.
     """
 
     key: str
@@ -106,6 +108,12 @@ class PointStatus:
     requests: int
     timeouts: int
     connects: int
+    place: str = ""
+    doubts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    mac: str = ""
+    rival_macs: tuple[str, ...] = ()
+    nameless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

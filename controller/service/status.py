@@ -11,7 +11,9 @@ from controller.service.pacing import Histogram
 from controller.service.retain import RetainStatus
 from interfaces.domain.units import NEVER_S
 from interfaces.drivers.connections import AnyConnection
-from interfaces.drivers.readings import Readings
+from interfaces.drivers.doubts import doubts
+from interfaces.drivers.links import place_of
+from interfaces.drivers.readings import Readings, nameless
 from interfaces.drivers.wiring import Wire
 
 NEVER_AGE_S: Final = -1.0
@@ -40,7 +42,7 @@ def status_of(
         retain_problem=retain.problem,
         clock=loop.clock_watch.quality(),
         clock_steps=loop.clock_watch.steps,
-        points=tuple(_points(wires, readings, now_s)),
+        points=tuple(points_of(wires, readings, now_s, phases=1 if loop.setup.site.info.connection == "1ph" else 3)),
     )
 
 
@@ -49,7 +51,10 @@ def _quantiles(durations: Histogram) -> tuple[float, float, float, float]:
     return p50, p99, p999, durations.most_s
 
 
-def _points(wires: Sequence[tuple[Wire, AnyConnection]], readings: Readings, now_s: float) -> Iterator[PointStatus]:
+def points_of(
+    wires: Sequence[tuple[Wire, AnyConnection]], readings: Readings, now_s: float, *, phases: int
+) -> Iterator[PointStatus]:
+    """Every point as people see it; ``phases`` the site has."""
     for wire, connection in wires:
         for point in wire.points:
             reading = readings.points[point.key]
@@ -66,4 +71,10 @@ def _points(wires: Sequence[tuple[Wire, AnyConnection]], readings: Readings, now
                 requests=connection.counters.requests,
                 timeouts=connection.counters.timeouts,
                 connects=connection.counters.connects,
+                place=place_of(wire.link, point.unit),
+                doubts=doubts(point.profile, reading, phases),
+                notes=reading.notes,
+                mac=reading.mac,
+                rival_macs=reading.rival_macs,
+                nameless=nameless(point.profile, reading),
             )

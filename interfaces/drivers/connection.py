@@ -17,34 +17,27 @@ from typing import Final
 
 from interfaces.domain.units import NEVER_S
 from interfaces.drivers.clock import Clock
+from interfaces.drivers.contest import told as after_write
 from interfaces.drivers.device import Device, DueBlock, PointSpec
-from interfaces.drivers.fingerprint import is_foreign
 from interfaces.drivers.links import Link
 from interfaces.drivers.member import Member, has_restarted
 from interfaces.drivers.modbus import Counters, ModbusPort
+from interfaces.drivers.neighbours import read_mac, rivals, seen
 from interfaces.drivers.outbox import Outbox
 from interfaces.drivers.polling import SETTLE_FOR_S
 from interfaces.drivers.provision import RETRY_S, again_s, provision, read_now, write_value, write_words
 from interfaces.drivers.readings import FailsafeStatus, Readings
-from interfaces.drivers.replies import Fault, ReadFailure, WriteFailure
-from interfaces.drivers.setpoints import (
-    CannotWrite,
-    RegisterWrite,
-    phase_writes,
-    readback_names,
-    setpoint_writes,
-    stop_writes,
-)
+from interfaces.drivers.replies import Fault, ReadFailure, WriteFailure, no_answer_of
+from interfaces.drivers.setpoints import CannotWrite, readback_names
 from interfaces.drivers.sunspec import NotFound, discover, resolve
 from interfaces.drivers.writes import (
-    NOT_APPLIED,
     DueWrite,
     due_writes,
-    is_unapplied,
+    judge_readback,
     life_bit_period_s,
     life_bit_value,
+    requests_of,
     target_of,
-    timeout_s,
     wants_life_bit,
 )
 
@@ -72,7 +65,7 @@ class Connection:
     """All points behind one link. ``run`` is the task; ``step`` does one piece of work, for tests with their own clock.
 
     ``readings`` gets one entry per point key, written by this object alone. ``outbox`` is read. ``jitter`` is a seeded
-    source for the back-off.
+    source for the back-off. ``mac_of``: the network card behind an IP address, empty where nobody knows.
     """
 
     def __init__(
@@ -84,9 +77,12 @@ class Connection:
         readings: Readings,
         clock: Clock,
         jitter: random.Random,
+        mac_of: Callable[[str], str] = read_mac,
     ) -> None:
         self.link = link
         self.port = ModbusPort(link, clock, jitter)
+        self._mac_of = mac_of
+        self._macs: tuple[str, ...] = ()
         self._outbox = outbox
         self._readings = readings
         self._clock = clock
@@ -132,7 +128,8 @@ class Connection:
             return max(0.0, min(self._next_due_s(now_s) - now_s, REST_MAX_S))
         fault = await self.port.connect()
         if fault is not None:
-            self._all_lost(str(fault) if fault is not Fault.DISCONNECTED else "")
+            told = Fault.HUNG_UP if self.port.hung_up and fault is Fault.DISCONNECTED else fault
+            self._all_lost("" if told is Fault.DISCONNECTED else str(told))
             return max(0.0, min(self.port.retry_at_s - now_s, REST_MAX_S))
         if self.port.counters.connects != self._connects:
             self._on_connect()
@@ -261,9 +258,10 @@ class Connection:
         if suspect != before:
             log.warning("identity key=%s %s", member.key, " ".join(suspect) or "as expected again")
         self._note(member, failure)
+        self._look_who()
         if failure is None:
-            foreign = member.book.foreign = is_foreign(member.device.profile, member.device.values)
-            member.provision_at_s, member.provision_failures = now_s + again_s(foreign=foreign), 0
+            member.book.foreign = member.device.reading.foreign
+            member.provision_at_s, member.provision_failures = now_s + again_s(member.device.reading), 0
             member.book.provisioned = True
             return
         member.provision_at_s = now_s + RETRY_S
@@ -286,7 +284,7 @@ class Connection:
         """Write one value, unless its lease has run out by now; then read back what became of it."""
         device, book = member.device, member.book
         target = target_of(device, due.value) if due.channel == "setpoint" else due.value
-        requests = self._requests(member, due)
+        requests = requests_of(device, due)
         problem = requests.reason if isinstance(requests, CannotWrite) else ""
         for request in () if isinstance(requests, CannotWrite) else requests:
             if self._clock() > due.valid_until_s:
@@ -315,12 +313,15 @@ class Connection:
     async def _read_back(self, member: Member, due: DueWrite, target: int, written_s: float) -> None:
         device, profile = member.device, member.device.profile
         names: tuple[str | None, ...] = ()
-        told = readback_names(profile)
-        if due.channel == "setpoint" and told:
-            status = replace(device.reading.setpoint, written_milli=target, written_at_s=written_s, problem="")
+        readable = readback_names(profile)
+        if due.channel == "setpoint" and readable:
+            before = device.reading.setpoint
+            member.book.contest = after_write(member.book.contest, target, before.readback_milli)
+            problem = member.book.contest.problem
+            status = replace(before, written_milli=target, written_at_s=written_s, problem=problem)
             device.reading = replace(device.reading, setpoint=status)
             remaining = profile.failsafe.timeout_read if profile.failsafe.timeout_kind == "remaining" else None
-            names = (*told, remaining)
+            names = (*readable, remaining)
         elif due.channel == "stop" and profile.stop is not None:
             names = (profile.stop.register,) if profile.register(profile.stop.register).readable else ()
         elif profile.phase_switch is not None:
@@ -331,19 +332,12 @@ class Connection:
         self._judge_setpoint(member)
 
     def _judge_setpoint(self, member: Member) -> None:
-        unapplied = is_unapplied(member.device, member.book)
-        status = member.device.reading.setpoint
-        if unapplied != (status.problem == NOT_APPLIED):
-            status = replace(status, problem=NOT_APPLIED if unapplied else "")
-            member.device.reading = replace(member.device.reading, setpoint=status)
-
-    def _requests(self, member: Member, due: DueWrite) -> tuple[RegisterWrite, ...] | CannotWrite:
-        device = member.device
-        if due.channel == "stop":
-            return stop_writes(device.profile, due.value)
-        if due.channel == "phases":
-            return phase_writes(device.profile, due.value)
-        return setpoint_writes(device.profile, due.value, device.values, timeout_s(device))
+        """What the newest read-back says; a device that fell back may have restarted and lost its failsafe as well."""
+        if judge_readback(member.device, member.book, self._clock()):
+            status = member.device.reading.setpoint
+            log.warning("setpoint key=%s %s", member.key, status.problem or "stays as it is written again")
+            if status.contest == "fell_back":
+                member.provision_at_s = NEVER_S
 
     # ---- what became of the peers
 
@@ -351,9 +345,17 @@ class Connection:
         """Whoever answers now may have restarted meanwhile: everything is read, verified and written anew."""
         self._connects = self.port.counters.connects
         log.info("connected link=%s", self.link)
-        self._told_lost = False
+        self._look_who()
         for member in self._members:
             self._start_over(member)
+
+    def _look_who(self) -> None:
+        """Whose network card answers: the kernel has just talked to it."""
+        peer = self.port.peer
+        self._macs = seen(self._macs, self._mac_of(peer) if peer else "")
+        for member in self._members:
+            told = self._macs[-1] if self._macs else ""
+            member.device.reading = replace(member.device.reading, mac=told, rival_macs=rivals(self._macs))
 
     def _start_over(self, member: Member) -> None:
         member.device.start_over()
@@ -364,14 +366,14 @@ class Connection:
 
     def _note(self, member: Member, failure: ReadFailure | WriteFailure | None) -> None:
         """Count requests without an answer. A dead device on a shared line is asked rarely: others keep their pace."""
-        if failure is not None and failure.exception_code is None:
+        if failure is not None and no_answer_of(failure):
             member.unanswered += 1
             over = member.unanswered - DEAD_AFTER
             if over >= 0 and len(self._members) > 1:
                 wait_s = DEAD_RETRY_S[min(over, len(DEAD_RETRY_S) - 1)]
                 member.quiet_until_s = self._clock() + wait_s
         else:
-            was_dead, member.unanswered = member.unanswered >= DEAD_AFTER, 0
+            was_dead, member.unanswered, self._told_lost = member.unanswered >= DEAD_AFTER, 0, False
             if was_dead:
                 self._start_over(member)
 

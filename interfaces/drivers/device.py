@@ -19,8 +19,8 @@ from interfaces.drivers.profile import Profile, Register
 from interfaces.drivers.profile_check import state_registers
 from interfaces.drivers.readings import GOOD, NOT_AVAILABLE, OUT_OF_RANGE, PointReading, Sample
 from interfaces.drivers.registers import MAX_SF, Value, decode
-from interfaces.drivers.replies import ReadFailure
-from interfaces.drivers.roles import charger_state, registers_of, role_value
+from interfaces.drivers.replies import ReadFailure, no_answer_of
+from interfaces.drivers.roles import charger_state, raw_state, registers_of, role_value
 from interfaces.drivers.setpoints import readback_milli, readback_names
 from interfaces.drivers.sunspec import as_if_found
 
@@ -29,6 +29,8 @@ REREAD_MAX: Final = 3
 """Readings that wait for a second one are repeated at once this often, then at the usual rate."""
 ONCE_RETRY_S: Final = 10.0
 """What is read once after connecting, and got no answer, is asked for again after this."""
+BLANK_WORDS: Final = 3
+"""A single -1 may be a value; so many words of it in a row are none."""
 ABSENT_RETRY_S: Final = 60.0
 """A register the device said it does not have is asked for again after this: it may have been starting up."""
 
@@ -166,8 +168,10 @@ class Device:
         A device that says "illegal address" is asked again for halves, down to the register that it does not have.
         """
         self.reading = replace(self.reading, problem=_told(failure))
-        if failure.exception_code is not None:
+        if not no_answer_of(failure):
             self.reading = replace(self.reading, reply_s=failure.at_s, connected=True)
+        elif failure.exception_code is not None:
+            self.reading = replace(self.reading, connected=False)
         if failure.exception_code == ILLEGAL_ADDRESS:
             self._split(due)
         roles = dict(self.reading.roles)
@@ -192,6 +196,8 @@ class Device:
         return DueBlock(block, period_s, poll.settle_s, roles, measures=main in roles)
 
     def _decoded(self, block: Block, words: Sequence[int]) -> dict[str, Value | None]:
+        if _is_blank(block, words):
+            return dict.fromkeys((register.name for register in block.registers), None)
         order = self.profile.word_order
         factors = {register.sf for register in block.registers if register.sf}
         fresh: dict[str, Value | None] = {}
@@ -235,7 +241,9 @@ class Device:
     def _publish_state(self, fresh: Mapping[str, Value | None], at_s: float) -> None:
         if self.profile.state is not None and self._state_registers & fresh.keys():
             state = charger_state(self.profile.state, self.values)
-            self.reading = replace(self.reading, state=state, state_at_s=at_s)
+            raw = raw_state(self.profile.state, self.values.get(self.profile.state.register))
+            odd = "" if state is not None or raw is None else str(raw)
+            self.reading = replace(self.reading, state=state, state_at_s=at_s, odd_state=odd)
 
     def _publish_readback(self, fresh: Mapping[str, Value | None], at_s: float) -> None:
         if not any(fresh.get(name) is not None for name in readback_names(self.profile)):
@@ -270,6 +278,13 @@ class Device:
 
 def _holds(registers: Sequence[Register], names: frozenset[str]) -> bool:
     return any(register.name in names for register in registers)
+
+
+def _is_blank(block: Block, words: Sequence[int]) -> bool:
+    """Nothing but 0xFFFF: erased memory, or a gateway that has no data yet. As signed numbers that would be -1, which
+    reads as no current at all.
+    """
+    return len(words) >= BLANK_WORDS and block.table in {"holding", "input"} and set(words) == {0xFFFF}
 
 
 def _worse(old: Sample, quality: str) -> Sample:

@@ -84,6 +84,9 @@ class ModbusPort:
         self.counters = Counters()
         self.retry_at_s = float("-inf")
         """Before this (monotonic) no connection is tried; requests fail at once."""
+        self.hung_up = False
+        """The last connection was taken and ended by the other side before it answered anything."""
+        self._answered = False
         self._clock = clock
         self._jitter = jitter
         self._client: Client | None = None
@@ -99,6 +102,14 @@ class ModbusPort:
         if self._client is None or not self._client.connected:
             return False
         return isinstance(self.link, SerialLink) or not self._client.ctx.transport.is_closing()
+
+    @property
+    def peer(self) -> str:
+        """The IP address of who is connected; empty on a serial port, or when nobody is."""
+        if not self.connected or self._client is None or isinstance(self.link, SerialLink):
+            return ""
+        address = self._client.ctx.transport.get_extra_info("peername")
+        return str(address[0]) if address else ""
 
     async def read_block(self, table: Table, unit: int, addr: int, count: int) -> Words | ReadFailure:
         """Read ``count`` registers (or bits) of ``unit`` from ``addr``; its words, or the reason why not."""
@@ -127,6 +138,11 @@ class ModbusPort:
             return None
         if self._clock() < self.retry_at_s:
             return Fault.DISCONNECTED
+        if self._client is not None and not self._answered:
+            # Hung up at once: whoever has only one connection to give, and gave it away, shall not be flooded.
+            self.hung_up = True
+            self._give_up()
+            return Fault.DISCONNECTED
         self._discard()
         source = self._source()
         if isinstance(source, Fault):
@@ -134,10 +150,11 @@ class ModbusPort:
             return source
         client = self._new_client(source)
         if not await _quietly(client.connect()):
+            self.hung_up = False
             self._back_off()
             return Fault.REFUSED
         client.ctx.next_tid = self._jitter.randrange(FIRST_TID_MAX)
-        self._client, self._silent = client, 0
+        self._client, self._silent, self._answered = client, 0, False
         self.counters.connects += 1
         return None
 
@@ -157,6 +174,7 @@ class ModbusPort:
     ) -> tuple[tuple[int, ...], float] | Rejected:
         fault = await self.connect()
         if fault is None and (self._is_stained() or not self.connected):
+            self.hung_up = not self._answered
             self._give_up()
             fault = Fault.DISCONNECTED
         if fault is not None or self._client is None:
@@ -185,13 +203,16 @@ class ModbusPort:
         outcome = judged.outcome if isinstance(judged, Judged) else judged
         if isinstance(judged, Judged) and not isinstance(outcome, Rejected):
             self._attempts = self._silent = 0
+            self._answered, self.hung_up = True, False
             self.counters.good += 1
             return outcome, judged.at_s
         rejected = outcome if isinstance(outcome, Rejected) else Rejected(Fault.UNDECODABLE)
         self.counters.faults[rejected.reason] += 1
         if rejected.reason is Fault.EXCEPTION:
             self._attempts = self._silent = 0
+            self._answered, self.hung_up = True, False
             return rejected
+        self.hung_up = rejected.reason is Fault.DISCONNECTED and not self._answered
         self._silent += 1
         self._drain_s = timeout_s
         if rejected.reason in _FRAMING_LOST or self._silent >= SILENT_MAX or not self.connected:

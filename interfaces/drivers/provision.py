@@ -16,14 +16,18 @@ from interfaces.drivers.failsafe import in_register_unit, timeout_to_write_s
 from interfaces.drivers.fingerprint import is_foreign, suspicions
 from interfaces.drivers.modbus import ModbusPort
 from interfaces.drivers.profile import Register
+from interfaces.drivers.readings import PointReading
 from interfaces.drivers.register_sets import find_register_set
 from interfaces.drivers.registers import EncodeFailure, exact, writable_words
-from interfaces.drivers.replies import ReadFailure, WriteFailure
+from interfaces.drivers.replies import ReadFailure, WriteFailure, no_answer_of
+from interfaces.drivers.setpoints import readback_names
 
 AGAIN_S: Final = 3600.0
 RETRY_S: Final = 1.0
 FOREIGN_RETRY_S: Final = 60.0
 """A device that is not the make we take it for may be replaced or set right."""
+SUSPECT_RETRY_S: Final = 10.0
+"""One whose values cannot be true may only have been starting; what it measures is not used until they can be."""
 DOES_NOT_EXIST: Final = frozenset({1, 2})
 """Exceptions "illegal function" and "illegal data address" (Modbus application protocol 1.1b3, section 7)."""
 WRITE_FUNCTIONS: Final[Mapping[str, tuple[int, ...]]] = {"coil": (5, 15), "holding": (6, 16)}
@@ -38,6 +42,7 @@ async def provision(port: ModbusPort, device: Device) -> ReadFailure | WriteFail
     profile, failsafe, wish = device.profile, device.profile.failsafe, device.spec.failsafe
     active = tuple(test.register for test in failsafe.active_when)
     names = (failsafe.current_read, failsafe.timeout_read, *active)
+    held = readback_names(profile) if device.spec.managed else ()
     for group in ((check.register,) for check in profile.fingerprint):
         failure = await read_now(port, device, group)
         if failure is not None:
@@ -45,9 +50,11 @@ async def provision(port: ModbusPort, device: Device) -> ReadFailure | WriteFail
     suspect = suspicions(profile, device.values)
     if profile.register_sets and is_foreign(profile, device.values):
         suspect = (*suspect, (await find_register_set(port, profile, device.spec.unit)).advice)
-    device.reading = replace(device.reading, suspect=suspect)
-    failure = await read_now(port, device, names)
-    if failure is not None or not device.spec.managed or is_foreign(profile, device.values):
+    foreign = is_foreign(profile, device.values)
+    device.reading = replace(device.reading, suspect=suspect, foreign=foreign)
+    # What it was told before we came is read too: whoever sets it back to that later can be recognised.
+    failure = await read_now(port, device, (*names, *held))
+    if failure is not None or not device.spec.managed or foreign:
         return failure  # nothing is prepared in what may be another make's registers
     wanted = [(write.register, write.register, exact(write.constant or 0.0)) for write in profile.on_connect]
     if wish is not None:
@@ -64,9 +71,11 @@ async def provision(port: ModbusPort, device: Device) -> ReadFailure | WriteFail
     return await _write_what_differs(port, device, wanted, names)
 
 
-def again_s(*, foreign: bool) -> float:
-    """When to see to a device again: soon, where another make answers than was expected."""
-    return FOREIGN_RETRY_S if foreign else AGAIN_S
+def again_s(reading: PointReading) -> float:
+    """When to see to a device again: soon, where it is not what was expected."""
+    if reading.foreign:
+        return FOREIGN_RETRY_S
+    return SUSPECT_RETRY_S if reading.suspect else AGAIN_S
 
 
 async def _write_what_differs(
@@ -83,7 +92,7 @@ async def _write_what_differs(
             continue
         wrote = True
         failure = await write_value(port, device, device.profile.register(name), value)
-        if failure is not None and failure.exception_code is None:
+        if failure is not None and no_answer_of(failure):
             return failure
     return await read_now(port, device, names) if wrote else None
 
@@ -93,7 +102,7 @@ async def read_now(port: ModbusPort, device: Device, names: tuple[str | None, ..
     for block in device.blocks_of(names):
         reply = await port.read_block(block.table, device.unit_of(block), block.addr, block.count)
         if isinstance(reply, ReadFailure):
-            if reply.exception_code is None:
+            if no_answer_of(reply):
                 return reply
             if reply.exception_code in DOES_NOT_EXIST and len(block.registers) == 1:
                 device.values[block.registers[0].name] = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from interfaces.domain.units import NEVER_S
+from interfaces.drivers.profile import Profile
 from interfaces.drivers.registers import Value
 from interfaces.drivers.roles import ChargerState
 
@@ -19,6 +20,8 @@ NOT_AVAILABLE: Final = "not available"
 OUT_OF_RANGE: Final = "out of range"
 
 FailsafeVerdict = Literal["verified", "unverified", "unsafe"]
+ContestKind = Literal["", "ignored", "dropped", "fell_back", "set_back", "two_masters"]
+"""Why a device does not hold the setpoint it was told: see ``interfaces.drivers.contest``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,8 @@ class SetpointStatus:
     """What became of the setpoint. ``*_milli``: mA for currents, mW for power.
 
     ``written_milli`` was acknowledged at ``written_at_s``; ``readback_milli`` is what the device said it holds (or has
-    in force) at ``readback_at_s``. ``problem`` is empty while all is well.
+    in force) at ``readback_at_s``. ``problem`` is empty while all is well; ``contest``: the pattern, where read-backs
+    contradict what was written.
     """
 
     written_milli: int | None = None
@@ -48,6 +52,7 @@ class SetpointStatus:
     readback_milli: int | None = None
     readback_at_s: float = NEVER_S
     problem: str = ""
+    contest: ContestKind = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +73,15 @@ class PointReading:
     currents (or its power): time, number of good readings, checksum of the raw words (a frozen meter repeats it).
     ``held``: readings that waited for a second one. ``reboots``: restarts of the device seen. ``problem``: why the last
     request failed, empty after a good one. ``suspect``: what speaks against its being the make, map or word order the
-    profile describes, in sentences for the installer. ``notes``: how values were come by where that is not plain.
+    profile describes, in sentences for the installer; ``foreign``: it surely is another make or map. ``notes``: how
+    values were come by where that is not plain. ``odd_state``: a state its map does not have. ``mac``: the network card
+    that answers at its address, where that is a neighbour's; ``rival_macs``: several that take turns there.
     """
 
     roles: Mapping[str, Sample] = field(default_factory=dict)
     state: ChargerState | None = None
     state_at_s: float = NEVER_S
+    odd_state: str = ""
     reply_s: float = NEVER_S
     sample_s: float = NEVER_S
     sample_no: int = 0
@@ -83,9 +91,12 @@ class PointReading:
     connected: bool = False
     problem: str = ""
     suspect: tuple[str, ...] = ()
+    foreign: bool = False
     notes: tuple[str, ...] = ()
     setpoint: SetpointStatus = field(default_factory=SetpointStatus)
     failsafe: FailsafeStatus = field(default_factory=FailsafeStatus)
+    mac: str = ""
+    rival_macs: tuple[str, ...] = ()
 
     def value(self, role: str) -> float | None:
         """The last good number of a role, whatever its age; None where there is none."""
@@ -103,6 +114,14 @@ def serial_text(value: Value | None) -> str | None:
     """A serial number as text; None for what devices show that were never given one: blanks, zeros, an empty MAC."""
     text = " ".join(str("" if value is None else value).replace("\0", " ").split())
     return text if text.strip("0-: ") else None
+
+
+def nameless(profile: Profile, reading: PointReading) -> bool:
+    """Whether a device has no serial number to tell: its make has no register for it, or shows that none was given."""
+    sample = reading.roles.get("serial")
+    if "serial" not in profile.roles:
+        return True
+    return sample is not None and sample.quality in {GOOD, NOT_AVAILABLE} and reading.serial is None
 
 
 @dataclass(slots=True)

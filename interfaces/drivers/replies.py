@@ -20,6 +20,21 @@ WRITE_MULTIPLE: Final[dict[Table, int]] = {"coil": 15, "holding": 16}
 
 EXCEPTION_BIT: Final = 0x80
 COIL_ON: Final = 0xFF00
+NOT_THE_DEVICE: Final = frozenset({0x0A, 0x0B})
+"""Exceptions "gateway path unavailable" and "gateway target device failed to respond": only a gateway spoke."""
+
+
+_EXCEPTIONS: Final = {
+    1: "illegal function", 2: "illegal address", 3: "illegal value", 4: "device failure", 5: "acknowledge",
+    6: "device busy", 8: "memory parity error", 0x0A: "gateway has no path to this unit",
+    0x0B: "gateway gets no answer from this unit",
+}  # fmt: skip
+
+
+def exception_in_words(code: int) -> str:
+    """An exception code with its meaning (Modbus application protocol 1.1b3, section 7)."""
+    meaning = _EXCEPTIONS.get(code)
+    return f"{code:#04x}" if meaning is None else f"{code:#04x}, {meaning}"
 
 
 class Fault(StrEnum):
@@ -28,6 +43,7 @@ class Fault(StrEnum):
     REFUSED = "connection refused"
     NO_INTERFACE = "network interface missing or without an IPv4 address"
     DISCONNECTED = "connection lost"
+    HUNG_UP = "the connection is taken and hung up before any answer"
     TIMEOUT = "no reply in time"
     EXCEPTION = "device answered with an exception"
     WRONG_FUNCTION = "reply has another function code"
@@ -72,6 +88,11 @@ class WriteFailure:
     at_s: float
     detail: str = ""
     exception_code: int | None = None
+
+
+def no_answer_of(failure: ReadFailure | WriteFailure) -> bool:
+    """Whether the device itself said nothing; an exception of its own is an answer, one of a gateway is not."""
+    return failure.exception_code is None or failure.exception_code in NOT_THE_DEVICE
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,24 +8,33 @@ has been seen to.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Final
 
-from interfaces.domain.units import NEVER_S
+from interfaces.domain.units import NEVER_S, ma_from_a
+from interfaces.drivers.contest import Contest, shown
 from interfaces.drivers.device import Device
 from interfaces.drivers.failsafe import in_register_unit, timeout_to_write_s
 from interfaces.drivers.outbox import Channel, Outbox
 from interfaces.drivers.profile import Register
 from interfaces.drivers.roles import holds
-from interfaces.drivers.setpoints import is_applied, quantised_ma, readback_tolerance_milli
+from interfaces.drivers.setpoints import (
+    CannotWrite,
+    RegisterWrite,
+    is_applied,
+    phase_writes,
+    quantised_ma,
+    readback_tolerance_milli,
+    setpoint_writes,
+    stop_writes,
+)
 
 RENEWALS_PER_TIMEOUT: Final = 3
 RETRY_S: Final = 0.5
 """Between two attempts to write the same value that failed."""
 REASSERT_S: Final = 1.0
 """Between two writes of a value that the device acknowledges and does not hold."""
-NOT_APPLIED: Final = "acknowledged but not applied"
 FIRST: Final = -(1 << 62)
 """Order of a write before every other one."""
 
@@ -58,6 +67,8 @@ class WriteBook:
     foreign: bool = False
     """Another make, map or scale answers than the profile describes: only a pause is written."""
     life_bit_s: float = NEVER_S
+    contest: Contest = field(default_factory=Contest)
+    """Whether what is written stays."""
 
     def forget(self) -> None:
         """The device may have restarted: it holds nothing of ours for certain."""
@@ -65,6 +76,7 @@ class WriteBook:
         self.tried.clear()
         self.provisioned = False
         self.life_bit_s = NEVER_S
+        self.contest = replace(self.contest, target=None, seen=False, tries=0)
 
 
 def timeout_s(device: Device) -> float:
@@ -138,6 +150,35 @@ def is_unapplied(device: Device, book: WriteBook) -> bool:
         return False
     tolerance = readback_tolerance_milli(device.profile, device.values)
     return not is_applied(device.profile, written, status.readback_milli, tolerance)
+
+
+def requests_of(device: Device, due: DueWrite) -> tuple[RegisterWrite, ...] | CannotWrite:
+    """The registers and words of a write, or why there are none."""
+    if due.channel == "stop":
+        return stop_writes(device.profile, due.value)
+    if due.channel == "phases":
+        return phase_writes(device.profile, due.value)
+    return setpoint_writes(device.profile, due.value, device.values, timeout_s(device))
+
+
+def judge_readback(device: Device, book: WriteBook, now_s: float) -> bool:
+    """Put into the reading what the newest read-back says of the last write; whether the pattern is another one now."""
+    status, before = device.reading.setpoint, book.contest
+    written_s = book.written_s.get("setpoint", NEVER_S)
+    if "setpoint" not in book.written or status.readback_milli is None or status.readback_at_s < written_s:
+        return False
+    by_current, failsafe_a = device.profile.setpoint is not None, device.reading.failsafe.current_a
+    after = book.contest = shown(
+        before,
+        status.readback_milli,
+        applied=not is_unapplied(device, book),
+        unit="A" if by_current else "W",
+        now_s=now_s,
+        failsafe=ma_from_a(failsafe_a) if by_current and failsafe_a is not None else None,
+    )
+    if (after.problem, after.kind) != (status.problem, status.contest):
+        device.reading = replace(device.reading, setpoint=replace(status, problem=after.problem, contest=after.kind))
+    return after.kind != before.kind
 
 
 def _just_failed(book: WriteBook, channel: Channel, value: int, now_s: float) -> bool:
