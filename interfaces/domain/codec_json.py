@@ -25,7 +25,8 @@ Convert = Callable[[Any], Any]
 
 MAX_JSON_BYTES: Final[int] = 256 * 1024
 MAX_DEPTH: Final[int] = 8
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
+MAX_DIGITS: Final[int] = len(str(INT64.min))
+_TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 """Strings are swallowed whole (possessive, to the end when unterminated), so that the scan is linear in any text."""
 
 
@@ -83,7 +84,7 @@ def _constant(text: str) -> NoReturn:
 
 
 def _integer(text: str) -> int:
-    if len(text) > len(str(INT64.min)):
+    if len(text) > MAX_DIGITS:
         refuse("an integer is beyond 64 bits")
     return int(text)
 

@@ -63,10 +63,10 @@ def test_golden_text() -> None:
     )
     assert plan_text(golden) == (
         '{"issued_epoch_s":1795415400.0,"lease_until_epoch_s":1795416300.5,"plan_id":"p1",'
-        '"planned_import_mw":[[0,1],[2,2]],"schema":1,"sequence":7,'
-        '"setpoint_ma":{"a":[[0,16000],[2,0]],"b":[[0,0],[2,-6000]]},"site":"depot",'
+        '"planned_import_mw":[[0,2],[1,2]],"schema":1,"sequence":7,'
+        '"setpoint_ma":{"a":[[0,2],[16000,0]],"b":[[0,2],[0,-6000]]},"site":"depot",'
         '"start_epoch_s":1795415400.0,"step_s":900,"steps":3,"topology_version":"v1",'
-        '"valid_until_epoch_s":1795418100.0,"value_ppm":{"a":[[0,250000]],"b":[[0,1]]}}'
+        '"valid_until_epoch_s":1795418100.0,"value_ppm":{"a":[[0],[250000]],"b":[[0],[1]]}}'
     )
 
 
@@ -86,8 +86,8 @@ def test_there_and_back(steps: int, count: int, seed: int) -> None:
     assert isinstance(back, Plan), back
     assert back.assets == tuple(sorted(sent.assets))
     order = [back.assets.index(name) for name in sent.assets]
-    columns = {"setpoint_ma": back.setpoint_ma[:, order], "value_ppm": back.value_ppm[:, order]}
-    assert same(replace(back, assets=sent.assets, **columns), sent)
+    setpoints, values = back.setpoint_ma[:, order], back.value_ppm[:, order]
+    assert same(replace(back, assets=sent.assets, setpoint_ma=setpoints, value_ppm=values), sent)
 
 
 def test_a_hundred_assets_over_two_days_fit_well() -> None:
@@ -117,17 +117,20 @@ def tampered(**changes: Any) -> CodecError | Plan:
         ({"step_s": 0}, "step is not positive"),
         ({"site": "x" * 201}, "site is no text"),
         ({"start_epoch_s": None}, "start_epoch_s is no time"),
-        ({"planned_import_mw": []}, "not a list of changes"),
-        ({"planned_import_mw": [[1, 5]]}, "begin at 0"),
-        ({"planned_import_mw": [[0, 5], [4, 5]]}, "stay below 4"),
-        ({"planned_import_mw": [[0, 5], [2, 1], [1, 1]]}, "not in order"),
-        ({"planned_import_mw": [[0, 5], [0, 1]]}, "not in order"),
-        ({"planned_import_mw": [[0, 1.5]]}, "no whole number"),
-        ({"planned_import_mw": [[0, None]]}, "no whole number"),
-        ({"planned_import_mw": [[0, 2_000_000_000_000]]}, "planned import lies beyond"),
-        ({"planned_import_mw": [[0]]}, "a step and a value"),
-        ({"setpoint_ma": {"a": [[0, 1]]}}, "not for the same assets"),
-        ({"setpoint_ma": {"a": [[0, 99_000_000]], "b": [[0, 1]]}}, "a setpoint lies beyond"),
+        ({"planned_import_mw": []}, "not a list of steps"),
+        ({"planned_import_mw": [0, 1]}, "not a list of steps"),
+        ({"planned_import_mw": [[], []]}, "one value per change"),
+        ({"planned_import_mw": [[0], []]}, "one value per change"),
+        ({"planned_import_mw": [[1], [5]]}, "not in order from 0"),
+        ({"planned_import_mw": [[0, 4], [5, 5]]}, "to below 4"),
+        ({"planned_import_mw": [[0, 2, 1], [5, 1, 1]]}, "not in order"),
+        ({"planned_import_mw": [[0, 0], [5, 1]]}, "not in order"),
+        ({"planned_import_mw": [[0], [1.5]]}, "no whole number"),
+        ({"planned_import_mw": [[0], [None]]}, "no whole number"),
+        ({"planned_import_mw": [[False], [1]]}, "no whole number"),
+        ({"planned_import_mw": [[0], [2_000_000_000_000]]}, "planned import lies beyond"),
+        ({"setpoint_ma": {"a": [[0], [1]]}}, "not for the same assets"),
+        ({"setpoint_ma": {"a": [[0], [99_000_000]], "b": [[0], [1]]}}, "a setpoint lies beyond"),
         ({"setpoint_ma": []}, "not an object"),
         ({"valid_until_epoch_s": 1.0}, "ends before it starts"),
     ],
