@@ -1,0 +1,186 @@
+"""Sessions as columns of numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from interfaces.domain.topology import PHASES
+from interfaces.domain.units import MILLI, SECONDS_PER_HOUR, Floats
+from optimizer.core.compile_grid import Prices
+from optimizer.core.compile_steps import Steps
+from optimizer.core.compile_worth import SHARES, Worth, worth_of
+from optimizer.core.instance import FIRM_STEPS, Cars
+from optimizer.core.problem import Problem
+from optimizer.core.problem_facts import VEHICLE_WEAR_EUR_PER_KWH, EvseFacts
+from optimizer.core.problem_state import Session
+from optimizer.core.problem_types import STEP_S
+from optimizer.core.targets import Need, gain_of
+
+TINY_KWH: Final[float] = 1e-3
+"""Below a watt-hour nothing is wanted any more."""
+FLOOR_SHARE: Final[float] = 0.2
+"""No car is discharged below a fifth: what its driver needs for an unplanned way."""
+LATER_SHARE: Final[float] = 0.5
+"""Of its full power, what a session is trusted to get after the horizon."""
+CHURN_EUR_PER_KWH: Final[float] = 0.005
+"""Price of moving away from the last plan: above the noise of forecasts, below any saving worth telling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    """The cars of an instance and the sessions behind them, line by line; needs with what really can be wanted."""
+
+    cars: Cars
+    sessions: tuple[Session, ...]
+    needs: tuple[Need, ...]
+    evses: tuple[EvseFacts, ...]
+    slack_eur_per_kwh: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Car:
+    """One session in numbers, before prices."""
+
+    wired: tuple[int, ...]
+    kw_per_a: float
+    min_a: float
+    max_a: float
+    end: int
+    end_share: float
+    discharge_a: float
+    gain: float
+
+
+def fleet_of(problem: Problem, needs: tuple[Need, ...], place: dict[str, int], steps: Steps, prices: Prices) -> Fleet:
+    """Cars that still want something or can feed back, in the order of their EVSEs on the site."""
+    evse_of = {evse.id: evse for evse in problem.site.evses}
+    order = {evse.id: k for k, evse in enumerate(problem.site.evses)}
+    pairs = sorted(zip(problem.state.sessions, needs, strict=True), key=lambda pair: order[pair[0].evse])
+    notes: list[str] = []
+    kept: list[tuple[Session, Need, EvseFacts, _Car]] = []
+    for session, need in pairs:
+        evse = evse_of[session.evse]
+        car = _car(problem, session, need, evse, steps, notes)
+        if need.energy_kwh > TINY_KWH or car.discharge_a > 0:
+            calm = need.deferrable and not (session.never_pause or evse.never_pause or need.vehicle.never_pause)
+            kept.append((session, replace(need, deferrable=calm), evse, car))
+    sessions, wants, evses = (tuple(row[k] for row in kept) for k in range(3))
+    cars = [row[3] for row in kept]
+    later_kwh = np.array([_later(need, car, steps) for need, car in zip(wants, cars, strict=True)])
+    windows = np.array([float(car.end) for car in cars])
+    worth = worth_of(problem, wants, evses, later_kwh, windows, prices, steps)
+    columns = _columns(problem, sessions, wants, evses, cars, place, steps, worth, prices)
+    return Fleet(columns, sessions, wants, evses, worth.slack_eur_per_kwh, tuple(notes))
+
+
+def _car(problem: Problem, session: Session, need: Need, evse: EvseFacts, steps: Steps, notes: list[str]) -> _Car:
+    phases = evse.phases
+    if session.phases_used is not None and not evse.direct_current:
+        phases = tuple(phase for phase in evse.phases if phase in session.phases_used) or evse.phases
+    elif need.vehicle_known and need.vehicle.phases is not None and not evse.direct_current:
+        phases = evse.phases[: need.vehicle.phases]
+    kw_per_a = len(phases) * problem.site.nominal_voltage_v / MILLI
+    most = [evse.max_a, session.max_a, None if need.vehicle.max_kw is None else need.vehicle.max_kw / kw_per_a]
+    least = [evse.min_a, session.min_a, need.vehicle.min_a, evse.min_power_kw / kw_per_a]
+    max_a, min_a = min(a for a in most if a is not None), max(a for a in least if a is not None)
+    if max_a < min_a:
+        notes.append(f"{evse.id}: it needs {min_a:g} A to charge and may have {max_a:g} A at most: it gets nothing")
+        max_a = 0.0
+    end = int((steps.begin_epoch_s < need.departure_epoch_s).sum())
+    last = end - 1
+    inside_s = need.departure_epoch_s - float(steps.begin_epoch_s[last])
+    share = min(1.0, inside_s / (float(steps.dt_h[last]) * SECONDS_PER_HOUR))
+    feeds = need.soc_pct is not None and need.vehicle_known and max_a > 0
+    return _Car(
+        wired=tuple(sum(phase == name for phase in phases) for name in PHASES),
+        kw_per_a=kw_per_a,
+        min_a=min_a,
+        max_a=max_a,
+        end=end,
+        end_share=share,
+        discharge_a=evse.discharge_a if feeds else 0.0,
+        gain=gain_of(problem, session, need.vehicle),
+    )
+
+
+def _later(need: Need, car: _Car, steps: Steps) -> float:
+    """What of the need can wait until after the horizon."""
+    beyond_h = (need.departure_epoch_s - float(steps.end_epoch_s[-1])) / SECONDS_PER_HOUR
+    return max(0.0, beyond_h) * car.kw_per_a * car.max_a * LATER_SHARE
+
+
+def _columns(
+    problem: Problem,
+    sessions: tuple[Session, ...],
+    needs: tuple[Need, ...],
+    evses: tuple[EvseFacts, ...],
+    cars: list[_Car],
+    place: dict[str, int],
+    steps: Steps,
+    worth: Worth,
+    prices: Prices,
+) -> Cars:
+    n = len(cars)
+
+    def column(values: list[float]) -> Floats:
+        return np.array(values, dtype=np.float64).reshape(n)
+
+    feeds = column([car.discharge_a for car in cars]) > 0
+    gain = column([car.gain for car in cars])
+    # A car that can feed back is reckoned at its battery, all others at the charger's meter.
+    at = np.where(feeds, gain, 1.0)
+    capacity = column([need.vehicle.capacity_kwh for need in needs])
+    soc_kwh = capacity * column([(need.soc_pct or 0.0) / 100 for need in needs])
+    wanted = np.minimum(column([need.energy_kwh for need in needs]) * at, np.where(feeds, capacity - soc_kwh, np.inf))
+    short = worth.short_kwh.reshape(n, SHARES + 2) * at[:, None]
+    sums = short.sum(axis=1)
+    short = short * np.divide(wanted, sums, out=np.ones(n), where=sums > 0)[:, None]
+    stays = column([float(car.end) for car in cars]) >= steps.count
+    mean_eur = max(0.0, float(np.average(prices.import_eur_per_kwh, weights=steps.dt_h)))
+    return Cars(
+        circuit=np.array([place[evse.circuit] for evse in evses], dtype=np.int64),
+        wired=np.array([car.wired for car in cars], dtype=np.int64).reshape(n, len(PHASES)),
+        kw_per_a=column([car.kw_per_a for car in cars]),
+        min_a=column([car.min_a for car in cars]),
+        max_a=column([car.max_a for car in cars]),
+        first=np.zeros(n, dtype=np.int64),
+        end=np.array([car.end for car in cars], dtype=np.int64),
+        first_share=np.ones(n),
+        end_share=column([car.end_share for car in cars]),
+        energy_kwh=wanted,
+        short_kwh=short,
+        short_eur_per_kwh=worth.short_eur_per_kwh.reshape(n, SHARES + 2) / at[:, None],
+        early_eur_per_kwh_step=worth.early_eur_per_kwh_step.reshape(n),
+        discharge_a=column([car.discharge_a for car in cars]),
+        soc_kwh=soc_kwh,
+        floor_kwh=FLOOR_SHARE * capacity,
+        capacity_kwh=capacity,
+        efficiency=gain,
+        wear_eur_per_kwh=np.full(n, VEHICLE_WEAR_EUR_PER_KWH),
+        terminal_eur_per_kwh=np.where(stays, mean_eur * gain, 0.0),
+        previous_a=_previous(problem, sessions, steps),
+        churn_eur_per_kwh=CHURN_EUR_PER_KWH,
+    )
+
+
+def _previous(problem: Problem, sessions: tuple[Session, ...], steps: Steps) -> Floats:
+    """(N, K) the last plan's first steps for sessions it knew; NaN elsewhere."""
+    k = min(FIRM_STEPS, steps.count)
+    out = np.full((len(sessions), k), np.nan)
+    plan = problem.previous
+    if plan is None:
+        return out
+    rows = ((steps.quarter_epoch_s[:k] - plan.start_epoch_s) // STEP_S).astype(np.int64).tolist()
+    column = {name: j for j, name in enumerate(plan.assets)}
+    for i, session in enumerate(sessions):
+        j = column.get(session.evse)
+        if j is None or session.plugged_in_epoch_s > plan.issued_epoch_s:
+            continue
+        for t, row in enumerate(rows):
+            told = plan.setpoint_a[row][j] if 0 <= row < len(plan.setpoint_a) else None
+            out[i, t] = np.nan if told is None else told
+    return out

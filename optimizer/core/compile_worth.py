@@ -1,0 +1,100 @@
+"""What a missing kWh is worth: prices of the shortage that put people's priorities above money and in their order.
+
+Order: guaranteed minimums first, then classes by (tier of the EVSE, priority of its parking space, priority of the
+person), urgent ones first. Inside a class the price rises with the share that is missing, so that a shortage is spread
+over its cars instead of hitting one. A kWh that can still be charged after the horizon costs what it will cost then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from interfaces.domain.units import Floats
+from optimizer.core.compile_grid import FULL_H, Prices
+from optimizer.core.compile_steps import Steps
+from optimizer.core.problem import Problem
+from optimizer.core.problem_facts import EvseFacts
+from optimizer.core.targets import Need
+
+ABOVE_PRICES: Final[float] = 10.0
+"""Shortage against the highest price: below that, losses and wear could make it pay to leave a car empty."""
+LEAST_EUR_PER_KWH: Final[float] = 2.0
+"""Floor of it, for days on which prices are about 0."""
+ABOVE_PEAK: Final[float] = 1.2
+"""A kWh in one quarter raises the peak by 4 kW; even that is paid before a car stays empty."""
+CLASS_FACTOR: Final[float] = 2.0
+MOST_SPREAD: Final[float] = 16.0
+"""From the least to the most urgent class: the solver's tolerances stand for no more."""
+SHARES: Final[int] = 3
+"""Steps of the convex price inside a class."""
+SLACK_FACTOR: Final[float] = 10.0
+"""Breaking a limit against the dearest shortage: a three-phase car that overloads one conductor counts three times."""
+EARLY_EUR_PER_KWH_STEP: Final[float] = 2e-5
+"""Of equal hours the earlier one: 0.4 ct/kWh over 48 h, above the solver's tolerance, below any real difference."""
+HURRY_SHARE: Final[float] = 0.5
+"""A session that does not defer pays for waiting, over its whole stay, at most this share of what a shortage costs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worth:
+    """``short_kwh``, ``short_eur_per_kwh`` (N, 2 + shares): later, then the shares of the class, then what is
+    guaranteed; ``early_eur_per_kwh_step`` (N,); ``slack_eur_per_kwh``: above all of them.
+    """
+
+    short_kwh: Floats
+    short_eur_per_kwh: Floats
+    early_eur_per_kwh_step: Floats
+    slack_eur_per_kwh: float
+
+
+def base_eur_per_kwh(problem: Problem, prices: Prices) -> float:
+    """The lowest price of a real shortage: above all that energy could cost or earn."""
+    highest = max(float(np.abs(prices.import_eur_per_kwh).max()), float(np.abs(prices.export_eur_per_kwh).max()))
+    capacity = problem.tariff.capacity
+    peak = 0.0 if capacity is None else ABOVE_PEAK * capacity.eur_per_kw / FULL_H
+    return max(LEAST_EUR_PER_KWH, ABOVE_PRICES * highest, peak)
+
+
+def worth_of(
+    problem: Problem,
+    needs: tuple[Need, ...],
+    evses: tuple[EvseFacts, ...],
+    later_kwh: Floats,
+    windows: Floats,
+    prices: Prices,
+    steps: Steps,
+) -> Worth:
+    """Prices for each car. ``later_kwh`` (N,): what can wait until after the horizon; ``windows`` (N,): steps to go."""
+    base = base_eur_per_kwh(problem, prices)
+    ranks, classes = _ranks(needs, evses)
+    factor = min(CLASS_FACTOR, MOST_SPREAD ** (1 / max(1, classes - 1)))
+    inside = factor ** (np.arange(SHARES) / SHARES)
+    guaranteed_eur = base * factor**classes
+    mean_eur = float(np.average(prices.import_eur_per_kwh, weights=steps.dt_h))
+    later_eur = min(max(mean_eur, 0.0), base)
+    widths, costs = np.zeros((len(needs), SHARES + 2)), np.zeros((len(needs), SHARES + 2))
+    for i, need in enumerate(needs):
+        first_kwh = min(need.guaranteed_kwh, need.energy_kwh)
+        wait_kwh = min(float(later_kwh[i]), need.energy_kwh - first_kwh)
+        rest_kwh = max(0.0, need.energy_kwh - first_kwh - wait_kwh)
+        widths[i] = [wait_kwh, *([rest_kwh / SHARES] * SHARES), first_kwh]
+        costs[i] = [later_eur, *(base * factor ** float(ranks[i]) * inside), guaranteed_eur]
+    spread = float(prices.import_eur_per_kwh.max() - prices.export_eur_per_kwh.min())
+    hurry = np.minimum(spread, HURRY_SHARE * base / np.maximum(windows, 1.0))
+    patient = np.array([need.deferrable for need in needs], dtype=np.bool_)
+    return Worth(
+        short_kwh=widths,
+        short_eur_per_kwh=costs,
+        early_eur_per_kwh_step=np.where(patient, EARLY_EUR_PER_KWH_STEP, np.maximum(hurry, EARLY_EUR_PER_KWH_STEP)),
+        slack_eur_per_kwh=SLACK_FACTOR * guaranteed_eur,
+    )
+
+
+def _ranks(needs: tuple[Need, ...], evses: tuple[EvseFacts, ...]) -> tuple[Floats, int]:
+    """(N,) 0 for the least urgent class, and how many there are."""
+    keys = [(evse.tier, -evse.spot_priority, -need.priority) for need, evse in zip(needs, evses, strict=True)]
+    order = sorted(set(keys), reverse=True)
+    return np.array([order.index(key) for key in keys], dtype=np.float64), max(1, len(order))
