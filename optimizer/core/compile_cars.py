@@ -68,8 +68,8 @@ def fleet_of(problem: Problem, needs: tuple[Need, ...], place: dict[str, int], s
         if need.energy_kwh > TINY_KWH or car.discharge_a > 0:
             calm = need.deferrable and not (session.never_pause or evse.never_pause or need.vehicle.never_pause)
             kept.append((session, replace(need, deferrable=calm), evse, car))
-    sessions, wants, evses = (tuple(row[k] for row in kept) for k in range(3))
-    cars = [row[3] for row in kept]
+    sessions, wants = tuple(row[0] for row in kept), tuple(row[1] for row in kept)
+    evses, cars = tuple(row[2] for row in kept), [row[3] for row in kept]
     later_kwh = np.array([_later(need, car, steps) for need, car in zip(wants, cars, strict=True)])
     windows = np.array([float(car.end) for car in cars])
     worth = worth_of(problem, wants, evses, later_kwh, windows, prices, steps)

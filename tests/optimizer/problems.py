@@ -37,7 +37,7 @@ def dynamic(*eur_per_kwh: float | None, **more: Any) -> Tariff:
 def site(*evses: EvseFacts, garage_a: float = 40.0, **more: Any) -> SiteFacts:
     circuits = (
         CircuitFacts(id="gcp", limit_a=(50.0, 50.0, 50.0), background_max_a=(40.0, 40.0, 40.0)),
-        CircuitFacts(id="garage", limit_a=(garage_a,) * 3, parent="gcp", metered=False, background_max_a=(0.0, 0.0, 0.0)),
+        CircuitFacts("garage", (garage_a,) * 3, parent="gcp", metered=False, background_max_a=(0.0, 0.0, 0.0)),
     )
     known = {"id": "site", "topology_version": "v1", "time_zone": "Europe/Brussels", "circuits": circuits}
     return SiteFacts(**{**known, "evses": evses, **more})
@@ -61,7 +61,8 @@ def problem(
 
 
 def with_battery(base: Problem, soc_pct: float | None = 50.0, **more: Any) -> Problem:
-    battery = {"id": "bat", "circuit": "gcp", "phases": ALL, "capacity_kwh": 10.0, "charge_kw": 5.0, "discharge_kw": 5.0}
+    battery = {"id": "bat", "circuit": "gcp", "phases": ALL, "capacity_kwh": 10.0}
+    battery |= {"charge_kw": 5.0, "discharge_kw": 5.0}
     facts = replace(base.site, batteries=(BatteryFacts(**{**battery, **more}),))
     return replace(base, site=facts, state=replace(base.state, batteries=(BatteryState("bat", soc_pct),)))
 
