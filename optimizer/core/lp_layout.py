@@ -197,14 +197,18 @@ class _Builder:
         gain[fed] *= -eta
         amps, per_a = self._amps(cars.circuit[car], step, cars.wired[car].astype(np.float64))
         own = [(store, gain), (rows["balance"].start + step, -kw)]
-        churn = np.full(len(fed), NO_ROW)
+        churn: Ints = np.full(len(fed), NO_ROW)
         churn[self.torn] = rows["churn"].start + np.arange(len(self.torn))
         if len(self.torn):
             moved = np.full(len(car), NO_ROW)
             moved[fed] = churn
             own.append((moved, np.ones(len(car))))
         charge = _kind("x", own, amps, per_a)
-        back = [(store[fed], kwh[fed] / eta), (rows["balance"].start + step[fed], kw[fed]), (churn, -1.0)]
+        back: list[tuple[Ints, Floats | float]] = [
+            (store[fed], kwh[fed] / eta),
+            (rows["balance"].start + step[fed], kw[fed]),
+            (churn, -1.0),
+        ]
         tiers = cars.short_kwh.shape[1]
         short = [(rows["energy"].start + np.repeat(np.arange(cars.n), tiers), 1.0)]
         moves = rows["churn"].start + np.arange(len(self.torn))

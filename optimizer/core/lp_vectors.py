@@ -176,11 +176,11 @@ def _circuits(instance: Instance, layout: Layout, reach: Reach, made: Vectors) -
     made.row_lower[rows] = np.maximum(np.minimum(upper, lower), hard_low[layout.kept])
     slack = np.tile(grid.slack_eur_per_kwh * KW_PER_A * grid.dt_h, len(grid.parent) * PHASES)
     if soft.up.size:
+        above = hard[soft.up] - np.maximum(headroom[soft.up], -feed_in[soft.up])
         made.cost[layout.columns["amps beyond"]] = slack[soft.up]
-        above = hard - np.maximum(headroom, -feed_in)
-        made.upper[layout.columns["amps beyond"]] = np.maximum(above[soft.up], 0.0)
+        made.upper[layout.columns["amps beyond"]] = np.maximum(above, 0.0)
     if soft.down.size:
+        below = np.minimum(headroom[soft.down], -feed_in[soft.down]) - hard_low[soft.down]
         made.cost[layout.columns["feed-in beyond"]] = slack[soft.down]
-        below = np.minimum(headroom, -feed_in) - hard_low
-        made.upper[layout.columns["feed-in beyond"]] = np.maximum(below[soft.down], 0.0)
+        made.upper[layout.columns["feed-in beyond"]] = np.maximum(below, 0.0)
     return float((slack[layout.kept] * np.maximum(lower - upper, 0.0)).sum())

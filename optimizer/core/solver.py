@@ -77,7 +77,8 @@ class LiveModel:
         start, index, value = layout.matrix
         self._highs.passModel(
             columns, rows, len(index), int(highspy.MatrixFormat.kColwise), int(highspy.ObjSense.kMinimize),
-            vectors.offset, vectors.cost, vectors.lower, vectors.upper, vectors.row_lower, vectors.row_upper, start, index, value, np.zeros(columns, dtype=np.int32),
+            vectors.offset, vectors.cost, vectors.lower, vectors.upper, vectors.row_lower, vectors.row_upper,
+            start, index, value, np.zeros(columns, dtype=np.int32),
         )  # fmt: skip
 
     def _change(self, before: Program) -> None:
