@@ -80,9 +80,14 @@ class WriteBook:
 
 
 def timeout_s(device: Device) -> float:
-    """The device's time-out to be beaten: the shortest of what it says, what was wished, or else its usual one."""
+    """The device's time-out to be beaten: the shortest of what it says, what was wished, and its usual one where the
+    wish cannot be written.
+    """
     spec, told_s = device.spec, device.reading.failsafe.timeout_s
-    known = [spec.failsafe.timeout_s] if spec.failsafe else [device.profile.keepalive.timeout_s]
+    settable = device.profile.failsafe.timeout_write is not None
+    known = [spec.failsafe.timeout_s] if spec.failsafe else []
+    if not known or not settable:
+        known.append(device.profile.keepalive.timeout_s)
     if told_s:
         known.append(told_s)
     return min(known)

@@ -731,3 +731,17 @@ async def _until(condition, tries: int = 400) -> None:
             return
         await asyncio.sleep(0.005)
     raise AssertionError("it never happened")
+
+
+async def test_a_timeout_that_cannot_be_set_is_beaten_whatever_was_wished():
+    """A fixed watchdog of 5 s under a wish of 60: renewed by the wish it would offer its own limit most of the time."""
+    banks = device("alpitronic_hyc")
+    async with bench(banks, [spec("alpitronic_hyc", failsafe=WISH)]) as found:
+        await found.until_idle()
+        found.connection._members[0].book.foreign = False
+        for _ in range(80):  # 20 s
+            found.offer(10_000)
+            await found.until_idle()
+            found.now.s += 0.25
+        times = len(found.log)
+        assert times >= 20 / (5 / 3) - 1
