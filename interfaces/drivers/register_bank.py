@@ -27,12 +27,16 @@ _WRITE_TABLES: Final[Mapping[int, Table]] = {5: "coil", 6: "holding", 15: "coil"
 OnWrite = Callable[[Table, int, tuple[int, ...]], int | None]
 """Called with table, address and words before they are stored; an exception code refuses them."""
 
+OnRead = Callable[[Table, int], None]
+"""Called with table and first address of every read that is answered with values."""
+
 
 @dataclass(slots=True)
 class RegisterBank:
     """Registers of one unit: table -> address -> word (bits as 0/1).
 
-    ``on_write`` sees every write first. ``writable`` None: every existing holding register and coil may be written.
+    ``on_write`` sees every write first, ``on_read`` every read that has values to give. ``writable`` None: every
+    existing holding register and coil may be written.
     ``functions``: the only functions it knows; ``writers``: the only functions that write at an address, where not
     all do. ``hang_up``: addresses that make the device close the connection. ``accept_writes`` False acknowledges
     writes and drops them (a device that says yes and does nothing).
@@ -42,6 +46,7 @@ class RegisterBank:
         "holding": {}, "input": {}, "coil": {}, "discrete": {},
     })  # fmt: skip
     on_write: OnWrite | None = None
+    on_read: OnRead | None = None
     writable: frozenset[int] | None = None
     functions: frozenset[int] | None = None
     writers: Mapping[tuple[Table, int], frozenset[int]] = field(default_factory=dict)
@@ -117,6 +122,8 @@ def _read(bank: RegisterBank, function: int, addr: int, count: int) -> bytes:
     words = bank.get(table, addr, count)
     if words is None:
         return _refuse(function, ILLEGAL_ADDRESS)
+    if bank.on_read is not None:
+        bank.on_read(table, addr)
     if bits:
         number = sum(bit << index for index, bit in enumerate(words))
         data = number.to_bytes((count + 7) // 8, "little")

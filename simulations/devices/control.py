@@ -17,6 +17,7 @@ from interfaces.drivers.modbus_server import Faults
 from simulations.devices.host import SiteHost
 from simulations.devices.models import Device
 from simulations.devices.parts import Part
+from simulations.devices.read_log import ReadLog
 from simulations.plant.ev import Arrival
 
 Message = Mapping[str, Any]
@@ -219,6 +220,13 @@ async def _writes(host: SiteHost, message: Message) -> Answer:
     return {"writes": [list(one) for one in host.writes if one[0] > since_s]}
 
 
+async def _reads(host: SiteHost, message: Message) -> Answer:  # noqa: ARG001  the table's signature
+    """When each device was last asked for its fastest values since this was asked for first; see ``ReadLog``."""
+    if host.read_log is None:
+        host.read_log = ReadLog(host.parts)
+    return host.read_log.told()
+
+
 async def _report(host: SiteHost, message: Message) -> Answer:  # noqa: ARG001  the table's signature
     plant = host.plant
     over, topology = plant.judge.result(), plant.topology
@@ -253,5 +261,5 @@ async def _report(host: SiteHost, message: Message) -> Answer:  # noqa: ARG001  
 
 _DEEDS: Final[Mapping[str, Callable[[SiteHost, Message], Awaitable[Answer | None]]]] = {
     "plug_in": _plug_in, "plug_out": _plug_out, "fault": _fault, "background": _background, "meter": _meter,
-    "world": _world, "writes": _writes, "report": _report,
+    "world": _world, "writes": _writes, "reads": _reads, "report": _report,
 }  # fmt: skip

@@ -18,6 +18,7 @@ from simulations.devices.lines import Address, Plan, add_device, mapped_site, ma
 from simulations.devices.models import RequestCount
 from simulations.devices.moment import Counters
 from simulations.devices.parts import Part, device_of, feed_of, plant_topology, size_of, usual_environment
+from simulations.devices.read_log import ReadLog
 from simulations.devices.registers import station
 from simulations.plant.ev import Arrival
 from simulations.plant.evse import BOOT_S
@@ -33,7 +34,8 @@ class SiteHost:
     """Serves a site on 127.0.0.1 while the plant runs in real time. Use as an asynchronous context manager.
 
     ``addresses``: every address of the file -> where it is served. ``site_here``: the file with those put in.
-    ``writes``: setpoints as they arrived (monotonic time, asset id, A per conductor). ``real_time`` False: time stands
+    ``writes``: setpoints as they arrived (monotonic time, asset id, A per conductor). ``read_log``: who was asked when,
+    once somebody wants to know. ``real_time`` False: time stands
     still but for ``advance``.
     """
 
@@ -57,6 +59,7 @@ class SiteHost:
         self._plans: dict[Line, Plan] = {}
         self._servers: dict[Line, dict[int, ModbusServer]] = {}
         self._build()
+        self.read_log: ReadLog | None = None
         self._counters = Counters(self.plant)
         self._real_time = real_time
         self._tasks: set[asyncio.Task[None]] = set()
