@@ -20,6 +20,9 @@ from interfaces.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_P
 
 HOLD_S: Final[float] = 120.0
 LEAST_SHARE: Final[float] = 0.5
+ASLEEP_S: Final[float] = 600.0
+"""A car that was offered its minimum so long and drew next to nothing has had enough; the site itself asks again."""
+ASLEEP_KW: Final[float] = 0.2
 KEEP_DAYS: Final[int] = 70
 """Ten weeks: what the analogue forecasts look back on."""
 KEEP_SESSIONS: Final[int] = 5000
@@ -89,9 +92,12 @@ class SiteMemory:
 
     topology: Topology
     last: LiveStatus | None = None
+    asleep: set[str] = field(default_factory=set)
+    """EVSEs whose car draws nothing although it may."""
     finished: deque[FinishedSession] = field(default_factory=lambda: deque(maxlen=KEEP_SESSIONS))
     _rows: deque[_Row] = field(default_factory=lambda: deque(maxlen=KEEP_DAYS * SECONDS_PER_DAY // SECONDS_PER_QUARTER))
     _running: _Running | None = None
+    _idle_since: dict[str, float] = field(default_factory=dict)
 
     @property
     def pv_assets(self) -> list[int]:
@@ -106,6 +112,7 @@ class SiteMemory:
         if before is not None:
             self._integrate(before, status.epoch_s)
         self.last = status
+        self._watch_sleepers(status)
         return () if before is None else self._happenings(before, status)
 
     def quarters(self) -> Quarters:
@@ -190,6 +197,22 @@ class SiteMemory:
             )
         )
         self._running = None
+
+    def _watch_sleepers(self, status: LiveStatus) -> None:
+        for asset in status.assets:
+            i = self.topology.index.get(asset.id)
+            if i is None or not self.topology.is_evse[i]:
+                continue
+            offered = asset.setpoint_a >= self.topology.assets[i].min_a
+            if not car_connected(asset) or (asset.power_kw or 0.0) > ASLEEP_KW:
+                self._idle_since.pop(asset.id, None)
+                self.asleep.discard(asset.id)
+            elif offered and asset.power_kw is not None:
+                since = self._idle_since.setdefault(asset.id, status.epoch_s)
+                if status.epoch_s - since >= ASLEEP_S:
+                    self.asleep.add(asset.id)
+            elif asset.id not in self.asleep:
+                self._idle_since.pop(asset.id, None)
 
     def _happenings(self, before: LiveStatus, now: LiveStatus) -> tuple[Happening, ...]:
         earlier = {a.id: a for a in before.assets}

@@ -134,3 +134,25 @@ def test_an_operator_limit_is_a_happening() -> None:
     memory.observe(status(0.0))
     limited = replace(status(10.0), operator_limit_w=4200.0)
     assert memory.observe(limited) == (Happening("operator_limit", ""),)
+
+
+def test_a_car_that_takes_nothing_for_ten_minutes_is_asleep_until_it_draws_or_leaves() -> None:
+    memory = SiteMemory(TOPOLOGY)
+    full = replace(CAR, pilot=int(Pilot.B2), plugged_in_epoch_s=START, setpoint_a=6.0, power_kw=0.05)
+    for at_s in range(0, 600, 10):
+        memory.observe(status(at_s, car=full))
+    assert memory.asleep == set()
+    memory.observe(status(600.0, car=full))
+    assert memory.asleep == {"car"}
+    memory.observe(status(610.0, car=replace(full, setpoint_a=0.0)))
+    assert memory.asleep == {"car"}  # a pause proves nothing
+    memory.observe(status(620.0, car=replace(full, power_kw=1.4, pilot=int(Pilot.C2))))
+    assert memory.asleep == set()
+
+
+def test_a_car_that_was_offered_nothing_is_not_asleep() -> None:
+    memory = SiteMemory(TOPOLOGY)
+    waiting = replace(CAR, pilot=int(Pilot.B2), plugged_in_epoch_s=START, setpoint_a=0.0, power_kw=0.0)
+    for at_s in range(0, 2000, 10):
+        memory.observe(status(at_s, car=waiting))
+    assert memory.asleep == set()

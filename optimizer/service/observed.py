@@ -1,0 +1,157 @@
+"""From memory, outlook and wishes to the planning problem of this moment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from interfaces.domain.live import AssetLive, LiveStatus, car_connected
+from interfaces.domain.plan import Plan
+from interfaces.domain.topology import PHASES
+from interfaces.domain.units import MILLI, Floats
+from optimizer.core.problem import ArrivalForecast, CircuitForecast, Forecast, PreviousPlan, Problem, PvForecast
+from optimizer.core.problem_money import Capacity, Contract, Dynamic, OperatorLimit, Tariff
+from optimizer.core.problem_state import BatteryState, Session, SiteState, Target
+from optimizer.core.problem_types import MAX_STEPS
+from optimizer.service.memory import SiteMemory
+from optimizer.service.record import Outlook, SiteRecord
+
+W_PER_KW: Final[int] = 1000
+OPERATOR_HOLD_S: Final[float] = 6 * 3600.0
+"""A limit in force whose end nobody announced is planned to last this long; each new plan looks again."""
+
+
+def problem_of(
+    record: SiteRecord,
+    memory: SiteMemory,
+    outlook: Outlook,
+    *,
+    prices: Dynamic | None,
+    wishes: Mapping[str, Target],
+    previous: Plan | None,
+    margin_kw: float,
+    now_epoch_s: float,
+) -> Problem:
+    """The problem of a site at one moment.
+
+    Args:
+        record: what is known of the site.
+        memory: fed up to now; it has seen at least one status.
+        outlook: what is expected.
+        prices: of the market; None keeps the tariff's own energy price.
+        wishes: the sessions' own targets by EVSE.
+        previous: the plan in force.
+        margin_kw: what the peak of a quarter is missed by, as learned.
+        now_epoch_s: when the plan begins.
+    """
+    status = memory.last
+    if status is None:
+        raise ValueError("no status of the site was ever seen")
+    facts = record.facts()
+    return Problem(
+        schema=1,
+        now_epoch_s=now_epoch_s,
+        site=facts,
+        state=SiteState(
+            topology_version=status.topology_version,
+            taken_epoch_s=status.epoch_s,
+            sessions=tuple(_session(a, wishes) for a in status.assets if _wants_a_plan(a, record, memory)),
+            batteries=tuple(BatteryState(b.id, _soc(status, b.id)) for b in record.batteries),
+            imported_in_quarter_kwh=memory.imported_this_quarter_kwh(),
+        ),
+        forecast=_forecast(outlook),
+        tariff=_tariff(record, prices, memory, margin_kw, now_epoch_s),
+        contract=_contract(record, status, now_epoch_s),
+        vehicles=record.vehicles,
+        profiles=record.profiles,
+        schedule=record.schedule,
+        previous=None if previous is None else _previous(previous),
+        settings=record.settings,
+    )
+
+
+def _wants_a_plan(asset: AssetLive, record: SiteRecord, memory: SiteMemory) -> bool:
+    """A car is there, its charger answers, and it has not stopped drawing although it was offered current."""
+    i = record.topology.index.get(asset.id)
+    is_evse = i is not None and bool(record.topology.is_evse[i])
+    return is_evse and car_connected(asset) and asset.reachable and asset.id not in memory.asleep
+
+
+def _session(asset: AssetLive, wishes: Mapping[str, Target]) -> Session:
+    used = tuple(phase for phase, count in zip(PHASES, asset.phases, strict=True) if count)
+    return Session(
+        evse=asset.id,
+        plugged_in_epoch_s=max(asset.plugged_in_epoch_s or 0.0, 0.0),
+        delivered_kwh=max(asset.energy_kwh, 0.0),
+        tag=asset.tag or None,
+        soc_pct=asset.soc_pct,
+        soc_source="none" if asset.soc_pct is None else "charger",
+        phases_used=used or None,  # type: ignore[arg-type]  # names of PHASES
+        target=wishes.get(asset.id),
+    )
+
+
+def _soc(status: LiveStatus, battery: str) -> float | None:
+    return next((a.soc_pct for a in status.assets if a.id == battery and a.reachable), None)
+
+
+def _forecast(outlook: Outlook) -> Forecast:
+    return Forecast(
+        start_epoch_s=float(outlook.start_epoch_s),
+        circuits=tuple(
+            CircuitForecast(circuit=name, load_kw=_column(load), high_kw=_optional(outlook.high_kw.get(name)))
+            for name, load in outlook.load_kw.items()
+        ),
+        pv=tuple(PvForecast(plant=name, power_kw=_column(power)) for name, power in outlook.pv_kw.items()),
+        arrivals=tuple(
+            ArrivalForecast(circuit=name, power_kw=_column(power)) for name, power in outlook.arrivals_kw.items()
+        ),
+    )
+
+
+def _optional(values: Floats | None) -> tuple[float | None, ...] | None:
+    return None if values is None else _column(values)
+
+
+def _column(values: Floats) -> tuple[float | None, ...]:
+    return tuple(float(v) if np.isfinite(v) else None for v in values[:MAX_STEPS].tolist())
+
+
+def _tariff(
+    record: SiteRecord, prices: Dynamic | None, memory: SiteMemory, margin_kw: float, now_epoch_s: float
+) -> Tariff:
+    tariff = record.tariff if prices is None else replace(record.tariff, energy=prices)
+    if tariff.capacity is None:
+        return tariff
+    zone = ZoneInfo(record.time_zone)
+    capacity = Capacity(
+        eur_per_kw=tariff.capacity.eur_per_kw,
+        floor_kw=tariff.capacity.floor_kw,
+        realised_kw=memory.month_peak_kw(zone),
+        month=f"{datetime.fromtimestamp(now_epoch_s, zone):%Y-%m}",
+        margin_kw=margin_kw,
+    )
+    return replace(tariff, capacity=capacity)
+
+
+def _contract(record: SiteRecord, status: LiveStatus, now_epoch_s: float) -> Contract:
+    """The contract, with the limit that the site says the operator has set now."""
+    if status.operator_limit_w is None:
+        return record.contract
+    now = OperatorLimit(now_epoch_s, now_epoch_s + OPERATOR_HOLD_S, import_kw=status.operator_limit_w / W_PER_KW)
+    return replace(record.contract, operator=(*record.contract.operator, now))
+
+
+def _previous(plan: Plan) -> PreviousPlan:
+    rows = plan.setpoint_ma / MILLI
+    return PreviousPlan(
+        issued_epoch_s=plan.issued_epoch_s,
+        start_epoch_s=plan.start_epoch_s,
+        assets=plan.assets,
+        setpoint_a=tuple(tuple(row) for row in rows[:MAX_STEPS].tolist()),
+    )

@@ -1,0 +1,64 @@
+"""What the cloud knows of a site besides what the site tells: plants, batteries, money, people; and what lies ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from interfaces.domain.topology import Topology
+from interfaces.domain.units import Floats
+from optimizer.core.problem import Settings
+from optimizer.core.problem_facts import BatteryFacts, BufferFacts, EvseFacts, SiteFacts, facts_of
+from optimizer.core.problem_money import Contract, Tariff
+from optimizer.core.problem_state import Profile, ScheduleEntry, Vehicle
+
+
+@dataclass(frozen=True, slots=True)
+class SiteRecord:
+    """One site. ``evses`` overrides what the topology says of those named (efficiency, spots). The tariff's energy
+    price is replaced by the market's where prices arrive.
+    """
+
+    id: str
+    time_zone: str
+    topology: Topology
+    tariff: Tariff
+    batteries: tuple[BatteryFacts, ...] = ()
+    buffers: tuple[BufferFacts, ...] = ()
+    evses: Mapping[str, EvseFacts] = field(default_factory=dict)
+    contract: Contract = field(default_factory=Contract)
+    vehicles: tuple[Vehicle, ...] = ()
+    profiles: tuple[Profile, ...] = ()
+    schedule: tuple[ScheduleEntry, ...] = ()
+    settings: Settings = field(default_factory=Settings)
+
+    def facts(self) -> SiteFacts:
+        """The site as a planning problem takes it."""
+        plain = facts_of(self.topology, site=self.id, time_zone=self.time_zone)
+        return SiteFacts(
+            id=plain.id,
+            topology_version=plain.topology_version,
+            time_zone=plain.time_zone,
+            circuits=plain.circuits,
+            evses=tuple(self.evses.get(evse.id, evse) for evse in plain.evses),
+            batteries=self.batteries,
+            pv=plain.pv,
+            buffers=self.buffers,
+            nominal_voltage_v=plain.nominal_voltage_v,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What is expected, per quarter from ``start_epoch_s`` (a clock quarter): kW by circuit or plant id, NaN unknown.
+
+    ``load_kw`` at each metered circuit, sub-circuits included, without flexible assets and PV; ``high_kw`` a high
+    quantile of it for the fuses; ``pv_kw`` production; ``arrivals_kw`` of cars that are not here yet, by the circuit
+    they will hang on.
+    """
+
+    start_epoch_s: int
+    load_kw: Mapping[str, Floats]
+    high_kw: Mapping[str, Floats]
+    pv_kw: Mapping[str, Floats]
+    arrivals_kw: Mapping[str, Floats]
