@@ -80,12 +80,16 @@ def told_by(site: Site, points: tuple[PointStatus, ...], bound: Mapping[str, str
     or was ``bound`` by its network card: the card.
     """
     owner = {key: entry.id for entry in devices(site) for key in point_keys(entry)}
+    behind: dict[str, set[str]] = {}
+    for point in points:
+        behind.setdefault(point.mac, set()).add(owner.get(point.key, point.key))
     told: dict[str, str] = {}
     for point in points:
         device = owner.get(point.key)
         if not point.connected or device is None:
             continue
-        by_card = _is_card(bound.get(device, "")) or (not point.serial and point.nameless and device not in bound)
+        stranger = not point.serial and point.nameless and device not in bound and len(behind[point.mac]) == 1
+        by_card = stranger or _is_card(bound.get(device, ""))
         name = (card_of(point.mac) if point.mac else "") if by_card else point.serial
         if name:
             told.setdefault(device, name)

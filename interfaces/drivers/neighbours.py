@@ -81,7 +81,7 @@ def rivals(history: tuple[str, ...]) -> tuple[str, ...]:
 
 def read_mac(host: str) -> str:
     """The card address behind an IPv4 address this computer has just talked to; empty where it is not known."""
-    return macs_of(_text(ARP)).get(host, "")
+    return "" if host.startswith("127.") else macs_of(_text(ARP)).get(host, "")
 
 
 def read_networks() -> tuple[Network, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,66 @@ def test_the_site_file_has_the_last_word(tmp_path: Path):
     assert found == {}
 
 
+# -- network cards where there is no serial number ---------------------------------------------------------------------
+
+CARD_1, CARD_2 = "02:00:5e:10:00:01", "02:00:5e:10:00:02"
+
+
+def nameless(key: str, mac: str) -> PointStatus:
+    return replace(point(key, ""), mac=mac, nameless=True, place=f"192.168.1.{len(key)}:502 unit 1")
+
+
+def test_a_device_without_a_serial_number_is_bound_by_its_network_card(tmp_path: Path):
+    bound, found = learn(Binder(tmp_path), nameless(PLACE_1, CARD_1), point(PLACE_2, "B2"))
+    assert bound == {PLACE_1: f"MAC {CARD_1}", PLACE_2: "B2"}
+    assert found == {}
+    assert load_bindings(tmp_path).bound == bound
+    bound, found = learn(Binder(tmp_path), nameless(PLACE_1, CARD_2), point(PLACE_2, "B2"))
+    assert bound[PLACE_1] == f"MAC {CARD_1}"
+    assert (
+        f"another device answers for {PLACE_1}, MAC {CARD_2}: it was MAC {CARD_1}; if it was replaced" in found[PLACE_1]
+    )
+    assert f"`serial_number: MAC {CARD_2}`" in found[PLACE_1]
+
+
+def test_swapped_cables_of_two_devices_without_serial_numbers_are_told(tmp_path: Path):
+    learn(Binder(tmp_path), nameless(PLACE_1, CARD_1), nameless(PLACE_2, CARD_2))
+    _, found = learn(Binder(tmp_path), nameless(PLACE_1, CARD_2), nameless(PLACE_2, CARD_1))
+    assert f"this is {PLACE_2}: were their addresses or cables swapped?" in found[PLACE_1]
+    assert set(found) == {PLACE_1, PLACE_2}
+
+
+def test_devices_behind_one_gateway_have_its_card_and_nobody_is_bound_to_it(tmp_path: Path):
+    bound, found = learn(Binder(tmp_path), nameless(PLACE_1, CARD_1), nameless(PLACE_2, CARD_1))
+    assert (bound, found) == ({}, {})
+
+
+def test_a_serial_that_is_only_late_is_not_replaced_by_a_card(tmp_path: Path):
+    late = replace(point(PLACE_1, ""), mac=CARD_1, nameless=False)
+    assert learn(Binder(tmp_path), late)[0] == {}
+
+
+@pytest.mark.parametrize(
+    ("mac", "who"), [(CARD_1, Identity.KNOWN), (CARD_1.upper(), Identity.KNOWN), (CARD_2, Identity.OTHER),
+                     ("", Identity.KNOWN)]
+)  # fmt: skip
+def test_the_bound_card_decides(mac, who):
+    bindings = Bindings.of({"one": f"MAC {CARD_1}"})
+    assert identity_of("one", bindings, PointReading(mac=mac, connected=True), tells_serial=False) == who
+
+
+def test_a_card_in_the_site_file_may_be_written_as_on_the_label(tmp_path: Path):
+    text = garage_text().replace(f"- id: {PLACE_1}\n", f"- id: {PLACE_1}\n    serial_number: MAC {CARD_1.upper()}\n", 1)
+    site = garage_setup(text).site
+    assert serials_of(site) == {PLACE_1: f"MAC {CARD_1}"}
+    _, found = asyncio.run(Binder(tmp_path).learn(site, (nameless(PLACE_1, CARD_1),)))
+    assert found == {}
+
+
+def test_another_make_is_another_device_whatever_it_is_called():
+    assert identity_of("new", BOUND, replace(tells("D4"), foreign=True)) == Identity.OTHER
+
+
 # -- in the scan ------------------------------------------------------------------------------------------------------
 
 
@@ -222,6 +283,60 @@ def test_a_meter_that_is_another_one_counts_as_silent():
     bench.serials[METER] = "M2"
     bench.advance(15)
     assert "meter of circuit gcp" in alarms_of(bench)
+
+
+def test_a_charger_without_a_serial_number_whose_card_is_another_falls_to_its_failsafe():
+    bench = carded()
+    bench.advance(90)
+    column = bench.setup.params.topology.index[PLACE_1]
+    assert bench.told_a()[column] > 6.0
+    bench.cards[PLACE_1] = CARD_2
+    bench.advance(5)
+    assert bench.commands.reason[column] == Reason.OTHER_DEVICE
+    assert f"another device than {PLACE_1} answers" in alarms_of(bench)
+
+
+class Carded(Bench):
+    """A bench whose devices show what their connection knows of them besides values."""
+
+    cards: dict[str, str]
+    suspect: dict[str, tuple[str, ...]]
+
+    def poll(self, step: int) -> None:
+        super().poll(step)
+        for key, reading in list(self.readings.points.items()):
+            changed = replace(reading, mac=self.cards.get(key, ""), suspect=self.suspect.get(key, ()))
+            if changed != reading:
+                self.readings.points[key] = changed
+
+
+def carded() -> Carded:
+    bench = Carded()
+    bench.cards, bench.suspect = {PLACE_1: CARD_1}, {}
+    bench.inbox.take(pack(Bound((PLACE_1,), (f"MAC {CARD_1}",))))
+    return bench
+
+
+def test_a_meter_that_does_not_look_like_its_profile_counts_as_silent():
+    """Floats with swapped words read as no current at all: to believe them would fill the fuse twice."""
+    bench = carded()
+    bench.advance(90)
+    assert alarms_of(bench) == ""
+    bench.suspect[METER] = ("voltage_l1 shows 0",)
+    bench.advance(15)
+    assert "the meter of circuit gcp does not answer" in alarms_of(bench)
+
+
+def test_what_a_charger_measures_that_does_not_look_like_its_profile_is_not_counted_with():
+    bench = carded()
+    bench.advance(90)
+    column = bench.setup.params.topology.index[PLACE_1]
+    assert bench.loop.last is not None
+    before_s = bench.loop.last[0].asset_sample_s[column]
+    bench.suspect[PLACE_1] = ("voltage_l1 shows 0",)
+    bench.advance(10)
+    assert bench.loop.last[0].asset_sample_s[column] <= before_s + 1.0
+    assert bench.loop.last[0].reply_s[column] > before_s + 5.0
 
 
 def test_lists_of_different_length_are_refused():
