@@ -53,6 +53,8 @@ COMMANDS = (
     Command("controller check", "controller.commands:check", "check a site file and report every problem"),
     Command("controller replay", "controller.commands:replay", "replay a journal and compare bit by bit"),
     Command("controller doctor", "controller.commands:doctor", "say what is wrong with this installation"),
+    Command("optimizer prices", "optimizer.commands:prices", "day-ahead prices from a source or a file"),
+    Command("optimizer weather", "optimizer.commands:weather", "the weather of a place from a source or a file"),
     Command("pki init", "interfaces.commands:pki_init", "make a certificate authority and the cloud side's keys"),
     Command("pki issue", "interfaces.commands:pki_issue", "make the key and certificate of a controller"),
     Command("pki revoke", "interfaces.commands:pki_revoke", "put a controller on the revocation list"),
@@ -64,7 +66,9 @@ COMMANDS = (
 EXTRA_OF_PACKAGE = {
     "aiomqtt": "cloud",
     "cvxpy": "cloud",
+    "defusedxml": "cloud",
     "highspy": "cloud",
+    "holidays": "cloud",
     "pandas": "sim",
     "psutil": "sim",
     "pyarrow": "sim",

@@ -1,0 +1,21 @@
+"""Commands of the optimizer: what stands behind `stroomwacht optimizer ...`."""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+
+
+def prices(argv: list[str]) -> int:
+    """`optimizer prices --source NAME`: day-ahead prices of one bidding zone; 2 when no source has them."""
+    from optimizer.service.prices_command import run  # noqa: PLC0415  one command must not pay for the others
+
+    run(argv)
+    return EXIT_OK
+
+
+def weather(argv: list[str]) -> int:
+    """`optimizer weather --source NAME`: the weather of one place; 2 when no source has it."""
+    from optimizer.service.weather_command import run  # noqa: PLC0415
+
+    run(argv)
+    return EXIT_OK
