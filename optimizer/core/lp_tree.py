@@ -98,10 +98,12 @@ def reach_of(instance: Instance, tree: Tree, cells: Cells) -> Reach:
     if cells.fed.size:
         _add_cells(down, instance, cells, cells.fed, cars.discharge_a[cells.car[cells.fed]] * cells.share[cells.fed])
     _add_kw(down, batteries.circuit, batteries.a_per_kw, batteries.discharge_kw[:, None])
+    # Uncapped: what feeds in below a circuit that lets nothing out still leaves more for the cars next to it.
+    feeds = _summed(tree, down.copy(), None) > 0.0
     down = _summed(tree, down, np.maximum(grid.feed_in_a, 0.0))
     cell_a = cars.max_a[cells.car] * cells.share
     if cells.car.size:
-        room = np.where(down <= 0.0, hard, np.inf)
+        room = np.where(feeds, np.inf, hard)
         for level in reversed(tree.levels):
             room[level] = np.minimum(room[level], room[tree.parent[level]])
         cell_a = np.minimum(cell_a, _room_of_cells(room, instance, cells))
