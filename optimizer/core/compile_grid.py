@@ -49,10 +49,7 @@ def prices_of(problem: Problem, steps: Steps) -> Prices:
     before_vat = energy + tariff.markup_eur_per_kwh + grid + tariff.taxes_eur_per_kwh
     carbon = _carbon(tariff, steps, notes)
     bought = before_vat * (1 + tariff.vat_pct / 100) + carbon
-    if tariff.export_eur_per_kwh is None:
-        sold = tariff.export_share * energy - tariff.export_fee_eur_per_kwh
-    else:
-        sold = np.full(steps.count, tariff.export_eur_per_kwh)
+    sold = tariff.export_share * energy + tariff.export_eur_per_kwh
     most = bought - SPREAD_EUR_PER_KWH
     dearer = sold > bought
     if dearer.any():

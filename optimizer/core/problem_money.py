@@ -80,10 +80,10 @@ class Capacity:
 
 @dataclass(frozen=True, slots=True)
 class Tariff:
-    """Import costs (energy + markup + grid fee + taxes) x (1 + VAT), export earns ``export_share`` x energy less a fee.
+    """Import costs (energy + markup + grid fee + taxes) x (1 + VAT).
 
-    ``grid_blocks``: grid fees by hour of the week on top of ``grid_eur_per_kwh``. ``export_eur_per_kwh``: a fixed price
-    that replaces the share.
+    Export earns ``export_share`` x energy + ``export_eur_per_kwh``: a fixed price has a share of 0, a market price one
+    of 1 and its fee as a negative number. ``grid_blocks``: grid fees by hour of the week on top of ``grid_eur_per_kwh``.
     """
 
     __pydantic_config__ = STRICT
@@ -93,9 +93,8 @@ class Tariff:
     grid_blocks: Annotated[tuple[PricedBlock, ...], Field(max_length=100)] = ()
     taxes_eur_per_kwh: EurPerKwh = 0.0
     vat_pct: Annotated[float, Field(ge=0, le=50)] = 0.0
-    export_eur_per_kwh: EurPerKwh | None = 0.0
-    export_share: Annotated[float, Field(ge=0, le=1)] = 1.0
-    export_fee_eur_per_kwh: EurPerKwh = 0.0
+    export_eur_per_kwh: EurPerKwh = 0.0
+    export_share: Annotated[float, Field(ge=0, le=1)] = 0.0
     carbon: Carbon | None = None
     capacity: Capacity | None = None
 

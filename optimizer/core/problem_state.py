@@ -126,7 +126,7 @@ class BatteryState:
 
     __pydantic_config__ = STRICT
     battery: Id
-    soc_pct: Finite | None
+    soc_pct: Finite | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ class BufferState:
 
     __pydantic_config__ = STRICT
     buffer: Id
-    heat_kwh: Finite | None
+    heat_kwh: Finite | None = None
 
 
 @dataclass(frozen=True, slots=True)
