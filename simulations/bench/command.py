@@ -26,6 +26,7 @@ MIX_FIGURES: Final[Mapping[str, str]] = {
     "chargers": "with --mix, as all below: how many of the assets are chargers",
     "profiles, left_out": "assets of each profile; profiles without one, and why",
     "age_periods_p50, age_periods_p99": "age of readings over the period of their poll",
+    "age_periods_worst": "mean of the device with the oldest readings: 0.5 is one polled at its profile's rate",
     "age_periods_silent_p50": "the same of all others while one charger accepts connections and answers nothing",
     "age_periods_silent_p99": "likewise",
     "silent_age_ratio_p50": "age with the silent one over age without it",

@@ -50,6 +50,7 @@ def compared(reads: Reads, silent: str, without: Window, with_one: Window) -> di
     """The figures: ages of all but ``silent`` in both windows, and their ratios.
 
     ``silent_age_ratio`` is that of the device that fared worst, by its mean age; ``silent_age_worst`` names it.
+    ``age_periods_worst`` is the highest mean age of a device without it: 0.5 for one polled at its profile's rate.
     """
     others = [device for device in reads.period_s if device != silent]
     before = {device: ages(reads, device, without) for device in others}
@@ -62,16 +63,16 @@ def compared(reads: Reads, silent: str, without: Window, with_one: Window) -> di
             f"age_periods_silent_p{percent}": new,
             f"silent_age_ratio_p{percent}": round(new / old, 3) if old and new is not None else None,
         }
-    ratios = {
-        device: round(float(after[device].mean() / before[device].mean()), 3)
-        for device in others
-        if before[device].size and after[device].size and before[device].mean() > 0.0
-    }
+    old_mean, new_mean = (
+        {device: float(found.mean()) for device, found in table.items() if found.size} for table in (before, after)
+    )
+    ratios = {device: round(new_mean[device] / mean, 3) for device, mean in old_mean.items() if device in new_mean}
     figures |= {
         "polls": sum(_count(reads, device, without) for device in others),
         "polls_silent": sum(_count(reads, device, with_one) for device in others),
     }
     worst = max(ratios, key=lambda device: ratios[device], default=None)
+    figures["age_periods_worst"] = round(max(old_mean.values()), 3) if old_mean else None
     return {**figures, "silent_age_ratio": None if worst is None else ratios[worst], "silent_age_worst": worst}
 
 

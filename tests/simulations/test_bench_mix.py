@@ -110,6 +110,7 @@ def test_the_comparison_leaves_the_silent_one_out_and_names_whoever_fared_worst(
     assert found["age_periods_p99"] == pytest.approx(1.0, abs=0.05)
     assert found["age_periods_silent_p99"] == pytest.approx(2.0, abs=0.05)
     assert found["silent_age_ratio_p99"] == pytest.approx(2.0, rel=0.05)
+    assert found["age_periods_worst"] == pytest.approx(0.5, abs=0.02)
     assert (found["polls"], found["polls_silent"]) == (20, 15)
 
 
