@@ -360,12 +360,12 @@ def _dual(parts: dict[str, Part], part: str, row: str, shape: tuple[int, ...]) -
 
 
 def _car_values(instance: Instance, parts: dict[str, Part]) -> Floats:
-    """What a car's next kWh is worth: what wanting one kWh more would cost."""
+    """What a car's next kWh is worth: wanting one less, or, where it can feed back, holding it already."""
     values = np.zeros(instance.cars.n)
     if instance.cars.n:
         part = parts["cars"]
         if len(part.at["plain"]):
             values[part.at["plain"]] = -part.rows["car energy"].dual_value
         if len(part.at["feeds"]):
-            values[part.at["feeds"]] = part.rows["car end state"].dual_value
+            values[part.at["feeds"]] = part.rows["car state"].dual_value[:, 0]
     return values
