@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from interfaces.domain.site_file import topology_of
 from interfaces.domain.site_schema import site_schema
 from interfaces.domain.units import a_from_ma
 from interfaces.drivers.facts import all_facts
-from interfaces.drivers.site_reader import read_site
+from interfaces.drivers.neighbours import read_networks
+from interfaces.drivers.site_reader import network_warnings, read_site
 from interfaces.errors import UserError
 
 if TYPE_CHECKING:
@@ -43,6 +45,11 @@ def check(argv: list[str]) -> int:
     if arguments.file is None:
         raise UserError("stroomwacht controller check: name a site file, or --schema")
     result = read_site(arguments.file)
+    if result.site is not None:
+        from controller.service.service_file import DEFAULT_FILE  # noqa: PLC0415  only for a good file
+
+        far = network_warnings(arguments.file, result.site, read_networks(), on_site=DEFAULT_FILE.is_file())
+        result = replace(result, warnings=tuple(sorted({*result.warnings, *far})))
     if arguments.json:
         print_json(_figures(result))
     _tell(arguments.file, result, quiet=arguments.json)

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from controller.service.messages import PointStatus
+from interfaces.domain.site_hosts import outside
 from interfaces.drivers.doubts import in_words
-from interfaces.drivers.neighbours import Network, outside
+from interfaces.drivers.neighbours import Network
 from interfaces.drivers.profile_load import find_profile
 from interfaces.drivers.replies import Fault
 
@@ -85,7 +86,7 @@ def _is_away(point: PointStatus) -> bool:
 
 def _why_away(point: PointStatus, networks: Sequence[Network]) -> str:
     host = host_of(point.place)
-    if outside(host, tuple(networks)):
+    if outside(host, networks):
         return f"{point.key} does not answer: {outside_text(host, networks)}"
     fault = next((fault for fault in KNOWN_FAULTS if point.problem.startswith(fault)), None)
     if fault is None:

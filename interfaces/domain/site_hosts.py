@@ -1,15 +1,16 @@
-"""Can the hosts of a site file be reached as written, and does one address really carry what stands at it."""
+"""Can the hosts of a site file be reached as written, and does one address really carry what stands at it. Pure."""
 
 from __future__ import annotations
 
 import re
-from ipaddress import ip_address
+from collections.abc import Iterator, Sequence
+from ipaddress import IPv4Address, IPv4Network, ip_address
 from typing import Final
 
-from interfaces.domain.site_bus import address_of
+from interfaces.domain.site_bus import address_of, sections
 from interfaces.domain.site_draft import Draft
-from interfaces.domain.site_types import ModbusGateway, ModbusTcp, P1Tcp
-from interfaces.domain.site_yaml import Path
+from interfaces.domain.site_types import ModbusGateway, ModbusTcp, P1Tcp, Site
+from interfaces.domain.site_yaml import Document, Path, Problem, shown
 
 DOTTED_NUMBERS: Final = re.compile(r"[0-9.]+")
 LABEL: Final = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.IGNORECASE)
@@ -64,3 +65,51 @@ def why_no_host(host: str) -> str:
         return ""
     labels = host.removesuffix(".").split(".")
     return "" if all(LABEL.fullmatch(label) for label in labels) else "is no host name"
+
+
+def outside(host: str, networks: Sequence[IPv4Network]) -> bool:
+    """Whether an IPv4 address lies in none of the networks. Names, IPv6 and this computer itself never do; nor does
+    anything where no network is known.
+    """
+    try:
+        address = IPv4Address(host)
+    except ValueError:
+        return False
+    return bool(networks) and not address.is_loopback and not any(address in network for network in networks)
+
+
+def out_of_reach(
+    document: Document, site: Site, networks: Sequence[IPv4Network], *, on_site: bool
+) -> tuple[Problem, ...]:
+    """A warning for every host that lies in no network of this machine.
+
+    Many a file is checked in an office: unless this machine is known to be ``on_site``, or is in the network of one of
+    the hosts, nothing is said.
+    """
+    hosts = list(_hosts(site))
+    if not on_site and all(outside(host, networks) for _, host in hosts):
+        return ()
+    known = ", ".join(map(str, networks))
+    return tuple(
+        Problem(
+            document.line_of(path),
+            shown(path),
+            f"no network of this machine ({known}) holds '{host}': give this machine an address there or correct the "
+            "host; right as it is only where a router joins the networks",
+        )
+        for path, host in hosts
+        if outside(host, networks)
+    )
+
+
+def _hosts(site: Site) -> Iterator[tuple[Path, str]]:
+    """Every host of a file and where it stands."""
+    for section, entries in sections(site):
+        for index, entry in enumerate(entries):
+            address = address_of(entry)
+            if isinstance(address, ModbusGateway):
+                yield (section, index, "modbus", "gateway"), address.gateway
+            elif isinstance(address, P1Tcp):
+                yield (section, index, "p1", "host"), address.host
+            elif isinstance(address, ModbusTcp):
+                yield (section, index, "modbus", "host"), address.host

@@ -55,17 +55,6 @@ def networks_of(table: str) -> tuple[Network, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def outside(host: str, networks: tuple[Network, ...]) -> bool:
-    """Whether an IPv4 address lies in none of the networks. Names, IPv6 and this computer itself never do; nor does
-    anything where no network is known.
-    """
-    try:
-        address = ipaddress.IPv4Address(host)
-    except ValueError:
-        return False
-    return bool(networks) and not address.is_loopback and not any(address in network for network in networks)
-
-
 def seen(before: tuple[str, ...], mac: str) -> tuple[str, ...]:
     """The card addresses that answered at one IP address, in their order, after one more look ("": none known)."""
     if not mac or (before and before[-1] == mac):

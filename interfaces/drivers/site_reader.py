@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import zoneinfo
+from collections.abc import Sequence
 from importlib import resources
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Final, Literal
 
 from interfaces.command_line import read_file
-from interfaces.domain.site_file import MAX_BYTES, SiteResult, load_site
+from interfaces.domain.site_file import MAX_BYTES, Problem, Site, SiteResult, load_site
+from interfaces.domain.site_hosts import out_of_reach
+from interfaces.domain.site_yaml import read_yaml
 from interfaces.drivers.facts import all_facts
 from interfaces.errors import UserError
 
@@ -29,6 +33,12 @@ def read_site(path: Path) -> SiteResult:
         line = content[: error.start].count(b"\n") + 1
         raise UserError(f"{path} is no UTF-8 text (line {line}): save it as UTF-8") from error
     return parse_site(text)
+
+
+def network_warnings(path: Path, site: Site, networks: Sequence[IPv4Network], *, on_site: bool) -> tuple[Problem, ...]:
+    """Hosts of an accepted file that lie in no network of this machine: see ``site_hosts.out_of_reach``."""
+    document = read_yaml(read_file(path, limit_bytes=MAX_BYTES).decode("utf-8-sig"))
+    return out_of_reach(document, site, networks, on_site=on_site)
 
 
 def parse_site(text: str) -> SiteResult:

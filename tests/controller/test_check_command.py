@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 from interfaces.cli import main
 from interfaces.domain.site_schema import site_schema
 from interfaces.drivers.site_reader import EXAMPLES, example_text
+
+
+@pytest.fixture(autouse=True)
+def _in_no_network(monkeypatch, tmp_path):
+    """Whatever network the tests run in."""
+    monkeypatch.setattr("interfaces.drivers.neighbours.ROUTE", tmp_path / "no-route")
 
 
 @pytest.fixture
@@ -119,3 +126,43 @@ def test_a_large_file_is_refused_unread(tmp_path, capsys):
     path.write_bytes(b"#" * 1_000_001)
     assert main(["controller", "check", str(path)]) == 2
     assert capsys.readouterr().err == f"{path} is larger than 1 MB and was not read\n"
+
+
+ROUTES = "Iface Destination Gateway Flags RefCnt Use Metric Mask\neth0 {} 00000000 0001 0 0 0 00FFFFFF 0 0 0\n"
+
+
+@pytest.fixture
+def machine_in(monkeypatch, tmp_path):
+    """Give this machine one network: the first three numbers of its addresses."""
+
+    def put(a: int, b: int, c: int) -> None:
+        (tmp_path / "route").write_text(ROUTES.format(f"00{c:02X}{b:02X}{a:02X}"), "utf-8")
+        monkeypatch.setattr("interfaces.drivers.neighbours.ROUTE", tmp_path / "route")
+
+    return put
+
+
+def test_a_host_in_another_subnet_is_a_warning_on_the_machine_of_the_site(garage, capsys, machine_in):
+    text = garage.read_text("utf-8")
+    hosts = re.findall(r"host: (\d+)\.(\d+)\.(\d+)\.\d+", text)
+    a, b, c = map(int, hosts[0])
+    machine_in(a, b, c)
+    garage.write_text(text.replace(f"host: {a}.{b}.{c}.", "host: 10.77.3.", 1), "utf-8")
+    assert main(["controller", "check", str(garage)]) == 0
+    said = capsys.readouterr().out
+    assert f"no network of this machine ({a}.{b}.{c}.0/24) holds '10.77.3." in said
+    assert "warning: no network" in said
+    assert "give this machine an address there or correct the host" in said
+    assert main(["controller", "check", str(garage), "--json"]) == 0
+    paths = [warning["path"] for warning in json.loads(capsys.readouterr().out)["warnings"]]
+    assert any(path.endswith("modbus.host") for path in paths)
+
+
+def test_in_an_office_nothing_is_said_of_the_networks_of_a_site(garage, capsys, machine_in, monkeypatch, tmp_path):
+    machine_in(172, 31, 99)
+    assert main(["controller", "check", str(garage)]) == 0
+    assert "no network of this machine" not in capsys.readouterr().out
+    (tmp_path / "service.yaml").write_text("{}", "utf-8")
+    monkeypatch.setattr("controller.service.service_file.DEFAULT_FILE", tmp_path / "service.yaml")
+    assert main(["controller", "check", str(garage)]) == 0
+    assert "no network of this machine (172.31.99.0/24) holds" in capsys.readouterr().out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import json
 import socket
 import threading
@@ -209,3 +210,57 @@ def test_a_device_that_does_not_look_like_its_make_is_told():
 def test_a_device_that_belongs_elsewhere_is_told():
     found = problems(replace(well(), identities={PLACE_1: "another device answers"}), 100.2)
     assert found == {f"identity.{PLACE_1}": "another device answers"}
+
+
+# -- single devices ---------------------------------------------------------------------------------------------------
+
+NETWORKS = (ipaddress.IPv4Network("192.168.1.0/24"),)
+
+
+def at(host: str, **change) -> PointStatus:
+    return replace(POINT, place=f"{host}:502 unit 1", **change)
+
+
+def told_of(*points: PointStatus, networks=NETWORKS) -> str:
+    return texts(replace(well(), status=replace(STATUS, points=points), networks=networks))
+
+
+def test_a_device_in_another_subnet_is_told_so_while_it_does_not_answer():
+    away = at("10.0.1.5", connected=False, problem=str(Fault.REFUSED), reply_age_s=-1.0)
+    assert "10.0.1.5 is not in this machine's networks 192.168.1.0/24: give this machine an address" in told_of(away)
+    assert "takes no" not in told_of(away)
+    assert told_of(at("10.0.1.5")) == "", "behind a router, and it answers"
+    near = replace(away, place="192.168.1.5:502 unit 1")
+    assert "connection refused): check power, cable, address and port" in told_of(near)
+    assert "is not in this machine's networks" not in told_of(away, networks=())
+
+
+def test_a_short_silence_is_nobodys_business():
+    assert told_of(at("192.168.1.5", connected=False, problem=str(Fault.TIMEOUT), reply_age_s=2.0)) == ""
+
+
+def test_a_duplicate_ip_address_is_named_with_both_cards():
+    rivals = ("02:00:5e:10:00:01", "02:00:5e:10:00:02")
+    told = told_of(at("192.168.1.5", rival_macs=rivals))
+    assert f"duplicate IP address 192.168.1.5 ({PLACE_1}): the network cards {rivals[0]} and {rivals[1]}" in told
+    assert "give one of the two devices another address" in told
+
+
+def test_notes_are_no_problems():
+    p1 = at("192.168.1.9", notes=("current of L1 from its power",))
+    status = replace(STATUS, points=(p1,))
+    some = replace(well(), status=status)
+    assert problems(some, 100.2) == {}
+    assert health(some, 100.2)["notes"] == [
+        {"key": f"note.{PLACE_1}.0", "text": f"{PLACE_1}: current of L1 from its power"}
+    ]
+
+
+def test_one_card_at_two_addresses_is_noted():
+    mac = "02:00:5e:10:00:01"
+    points = (at("192.168.1.5", mac=mac), replace(at("192.168.1.6", mac=mac), key="place-9"))
+    some = replace(well(), status=replace(STATUS, points=points))
+    (note,) = health(some, 100.2)["notes"]
+    assert f"one network card ({mac}) answers for {PLACE_1} at 192.168.1.5, place-9 at 192.168.1.6" in note["text"]
+    same_host = (at("192.168.1.5", mac=mac), replace(at("192.168.1.5", mac=mac), key="place-9"))
+    assert health(replace(well(), status=replace(STATUS, points=same_host)), 100.2)["notes"] == []

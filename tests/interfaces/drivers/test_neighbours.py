@@ -6,11 +6,12 @@ import random
 
 import pytest
 
+from interfaces.domain.site_hosts import outside
 from interfaces.drivers import neighbours
 from interfaces.drivers.connection import Connection
 from interfaces.drivers.links import TcpLink
 from interfaces.drivers.modbus_server import ModbusServer
-from interfaces.drivers.neighbours import Network, macs_of, networks_of, outside, read_mac, read_networks, rivals, seen
+from interfaces.drivers.neighbours import Network, macs_of, networks_of, read_mac, read_networks, rivals, seen
 from interfaces.drivers.outbox import Outbox
 from interfaces.drivers.readings import Readings
 from tests.interfaces.drivers.far_side import TIMEOUT_S, Now, device, spec
