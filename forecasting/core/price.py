@@ -123,7 +123,9 @@ def _filled(day: Floats) -> Floats:
 
 
 def _error_quantiles(days: _Days) -> Floats:
-    """(8, Q) what to add to the point by the 3 h of the day: quantiles of the errors on the last days."""
+    """(8, Q) what to add to the point by the 3 h of the day: quantiles of the errors on the last days
+    around their median (three weeks tell nothing about a lasting bias: with it the point is worse).
+    """
     blocks = QUARTERS_PER_DAY // BLOCK
     first = max(1, len(days.values) - REPLAYED_DAYS)
     errors = np.full((len(days.values) - first, QUARTERS_PER_DAY), np.nan)
@@ -140,5 +142,5 @@ def _error_quantiles(days: _Days) -> Floats:
         some = row[np.isfinite(row)]
         some = some if len(some) else everything
         if len(some):
-            found[block] = np.quantile(some, QUANTILES)
+            found[block] = np.quantile(some, QUANTILES) - np.median(some)
     return found
