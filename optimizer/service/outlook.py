@@ -1,0 +1,113 @@
+"""What lies ahead of a site, from its own past and the weather: applies the forecasts' pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from forecasting.core import load, pv, sessions
+from forecasting.core.history import Measured
+from forecasting.core.load import Building, BuildingUse
+from forecasting.core.pv import PvPlant, WeatherColumns
+from forecasting.core.quantiles import QUANTILES
+from forecasting.core.sessions import PastSessions, Place, RunningSession, past_sessions
+from interfaces.domain.live import AssetLive, car_connected
+from interfaces.domain.units import MILLI, SECONDS_PER_QUARTER, Bools, Floats
+from optimizer.core.problem_state import Target
+from optimizer.service.memory import FinishedSession, Quarters, SiteMemory
+from optimizer.service.record import Outlook
+
+HIGH: Final[float] = 0.9
+"""Level of the load that circuits are planned for; the controller protects them from what lies above."""
+WANTED: Final[float] = 0.6
+LEAVES: Final[float] = 0.3
+"""A session nobody described is planned for a little more energy and a little less time than the middle."""
+RECENT_QUARTERS: Final[int] = 14 * 96
+"""What the PV correction looks back on."""
+HOURS_PER_YEAR: Final[int] = 8766
+UNKNOWN_LOAD_SHARE: Final[float] = 0.15
+"""Mean load of a circuit nobody measured yet, as a share of its rating."""
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What forecasts need to know of a site. ``plants`` by PV asset; ``buildings`` by circuit, a default elsewhere."""
+
+    place: Place
+    plants: Mapping[str, PvPlant] = field(default_factory=dict)
+    buildings: Mapping[str, Building] = field(default_factory=dict)
+    use: BuildingUse = BuildingUse.OFFICE
+
+
+def outlook_of(
+    models: Models, memory: SiteMemory, weather: WeatherColumns | None, now_epoch_s: float, steps: int
+) -> Outlook:
+    """Load, PV and nothing about cars to come, for ``steps`` quarters from the one under way."""
+    start = int(now_epoch_s // SECONDS_PER_QUARTER) * SECONDS_PER_QUARTER
+    quarters = memory.quarters()
+    topology = memory.topology
+    load_kw: dict[str, Floats] = {}
+    high_kw: dict[str, Floats] = {}
+    for c, circuit in enumerate(topology.circuits):
+        if not topology.metered[c]:
+            continue
+        building = models.buildings.get(circuit.id) or _building(
+            models, float(sum(circuit.rated_a)) * topology.nominal_mv
+        )
+        history = _measured(quarters, quarters.building_kw[:, c], None)
+        found = load.forecast(building, start, steps, history)
+        load_kw[circuit.id], high_kw[circuit.id] = found.mean, found.at(HIGH)
+    pv_kw = {}
+    for k, i in enumerate(memory.pv_assets):
+        plant = models.plants.get(topology.assets[i].id)
+        if plant is None:
+            continue
+        recent = _measured(quarters, quarters.pv_kw[:, k], quarters.held_back[:, k], last=RECENT_QUARTERS)
+        pv_kw[topology.assets[i].id] = pv.forecast(plant, weather, start, steps, recent).mean
+    return Outlook(start, load_kw, high_kw, pv_kw, {})
+
+
+def expected_targets(models: Models, memory: SiteMemory, now_epoch_s: float) -> dict[str, Target]:
+    """For every car that is here, what it will probably take until it probably leaves."""
+    status = memory.last
+    if status is None:
+        return {}
+    past = _past(tuple(memory.finished))
+    return {
+        asset.id: _expected(models.place, asset, past, now_epoch_s)
+        for asset in status.assets
+        if car_connected(asset) and asset.plugged_in_epoch_s is not None
+    }
+
+
+def _expected(place: Place, asset: AssetLive, past: PastSessions | None, now_epoch_s: float) -> Target:
+    began = int(asset.plugged_in_epoch_s or now_epoch_s)
+    running = RunningSession(began, asset.energy_kwh, asset.tag or "")
+    found = sessions.forecast(place, running, int(now_epoch_s), past)
+    remaining = float(np.interp(WANTED, QUANTILES, found.remaining_kwh))
+    leaves = float(np.interp(LEAVES, QUANTILES, found.departure_epoch_s))
+    return Target(unit="kwh", amount=asset.energy_kwh + remaining, departure_epoch_s=leaves)
+
+
+def _past(finished: tuple[FinishedSession, ...]) -> PastSessions | None:
+    if not finished:
+        return None
+    return past_sessions([
+        (int(s.arrival_epoch_s), int(s.departure_epoch_s), s.energy_kwh, s.tag or "", False) for s in finished
+    ])  # fmt: skip
+
+
+def _measured(quarters: Quarters, values: Floats, held: Bools | None, *, last: int | None = None) -> Measured | None:
+    if not len(values):
+        return None
+    first = 0 if last is None else max(0, len(values) - last)
+    return Measured(int(quarters.start_epoch_s[first]), values[first:], None if held is None else held[first:])
+
+
+def _building(models: Models, rated_a_mv: float) -> Building:
+    """A circuit nobody described: a share of its rating, until it has shown what it takes."""
+    mean_kw = UNKNOWN_LOAD_SHARE * rated_a_mv / MILLI / MILLI
+    return Building(models.use, mean_kw * HOURS_PER_YEAR, models.place.time_zone, models.place.country, lowest_kw=None)
