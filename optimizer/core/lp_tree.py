@@ -99,8 +99,8 @@ def reach_of(instance: Instance, tree: Tree, cells: Cells) -> Reach:
         _add_cells(down, instance, cells, cells.fed, cars.discharge_a[cells.car[cells.fed]] * cells.share[cells.fed])
     _add_kw(down, batteries.circuit, batteries.a_per_kw, batteries.discharge_kw[:, None])
     # Uncapped: what feeds in below a circuit that lets nothing out still leaves more for the cars next to it.
-    feeds = _summed(tree, down.copy(), None) > 0.0
-    down = _summed(tree, down, np.maximum(grid.feed_in_a, 0.0))
+    feeds = summed(tree, down.copy(), None) > 0.0
+    down = summed(tree, down, np.maximum(grid.feed_in_a, 0.0))
     cell_a = cars.max_a[cells.car] * cells.share
     if cells.car.size:
         room = np.where(feeds, np.inf, hard)
@@ -113,7 +113,7 @@ def reach_of(instance: Instance, tree: Tree, cells: Cells) -> Reach:
     _add_kw(up, solar.circuit, solar.a_per_kw, np.maximum(solar.available_kw, 0.0))
     _add_kw(up, buffers.circuit, buffers.a_per_kw, per_step(buffers.power_kw, grid.steps))
     _add_kw(up, runs.circuit, runs.a_per_kw, idle)
-    return Reach(hard, _summed(tree, up, hard), down, cell_a)
+    return Reach(hard, summed(tree, up, hard), down, cell_a)
 
 
 def kept_rows(instance: Instance, reach: Reach, share: float = 1.0) -> Bools:
@@ -146,10 +146,10 @@ def _idle_a(instance: Instance, tree: Tree, run_kw: Floats) -> Floats | float:
         return 0.0
     direct = np.zeros(instance.grid.headroom_a.shape)
     _add_kw(direct, instance.runs.circuit, instance.runs.a_per_kw, run_kw)
-    return _summed(tree, direct, None)
+    return summed(tree, direct)
 
 
-def _summed(tree: Tree, direct: Floats, cap: Floats | None) -> Floats:
+def summed(tree: Tree, direct: Floats, cap: Floats | None = None) -> Floats:
     """What hangs on each circuit itself and what its children let through, in place."""
     for level in tree.levels:
         passed = direct[level] if cap is None else np.minimum(direct[level], cap[level])

@@ -84,7 +84,7 @@ def solution_of(
         curtailed_kw=_clean(table("curtailed")),
         buffer_kw=_clean(table("buffer")),
         heat_kwh=table("heat"),
-        run_kw=_run_kw(program, x),
+        run_kw=run_kw_of(program, block(program, x, "run")),
         import_kw=bought,
         export_kw=sold,
         peak_kw=max(instance.grid.peak_floor_kw, float(in_kwh.max(initial=0.0)) / instance.grid.full_h),
@@ -99,13 +99,14 @@ def solution_of(
     )
 
 
-def _run_kw(program: Program, x: Floats) -> Floats:
+def run_kw_of(program: Program, share: Floats) -> Floats:
+    """(R, T) from the shares of all possible starts."""
     runs, layout = program.instance.runs, program.layout
     power = np.zeros((len(runs.circuit), program.instance.grid.steps))
     if layout.run_of.size:
         lag = np.arange(runs.profile_kw.shape[1])
-        share = block(program, x, "run")[:, None] * runs.profile_kw[layout.run_of]
-        np.add.at(power, (layout.run_of[:, None], layout.run_start[:, None] + lag), share)
+        part = share[:, None] * runs.profile_kw[layout.run_of]
+        np.add.at(power, (layout.run_of[:, None], layout.run_start[:, None] + lag), part)
     return power
 
 

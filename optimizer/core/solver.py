@@ -11,9 +11,12 @@ from typing import Any, Final
 import highspy
 import numpy as np
 
-from optimizer.core.instance import Instance, Solution
+from optimizer.core.heuristic import NO_BOUND_EUR, completed, heuristic
+from optimizer.core.instance import Floats, Instance, Ints, Solution
 from optimizer.core.lp import Program, program_of, renewed
+from optimizer.core.rounding import NOTHING, Fixed, directions, first_fixing, joined
 from optimizer.core.solution import solution_of, values_of
+from optimizer.core.verify import verify
 
 OPTIONS: Final[dict[str, Any]] = {
     "output_flag": False,
@@ -24,6 +27,8 @@ OPTIONS: Final[dict[str, Any]] = {
 }
 """One thread: HiGHS' scheduler is made once per process. Presolve takes longer than it saves once rows are pruned."""
 NO_DEADLINE_S: Final = 1e9
+MOST_TURNS: Final = 4
+"""Fixing one direction moves others; at the last turn every direction is fixed and nothing can go both ways."""
 
 
 class LiveModel:
@@ -38,6 +43,8 @@ class LiveModel:
         self._highs: Any = highspy.Highs()  # type: ignore[no-untyped-call]
         for name, value in OPTIONS.items():
             self._highs.setOptionValue(name, value)
+        self._fixed: Ints = np.zeros(0, dtype=np.int64)
+        self._last: Solution | None = None
         self._pass()
 
     @classmethod
@@ -47,28 +54,101 @@ class LiveModel:
 
     def update(self, instance: Instance) -> None:
         """Take the numbers of ``instance``; a new program where its structure differs (``rebuilt`` says how)."""
+        self._bound(NOTHING)
         made = renewed(self.program, instance)
         if isinstance(made, str):
-            self.rebuilt, self.program = made, program_of(instance)
+            self.rebuilt, self.program, self._last = made, program_of(instance), None
             self._pass()
             return
         self.rebuilt, before, self.program = "", self.program, made
         self._change(before)
 
     def solve(self, deadline_s: float = NO_DEADLINE_S) -> Solution:
-        """The plan within ``deadline_s`` seconds."""
-        self._run(deadline_s)
-        info = self._highs.getInfo()
-        bound = info.objective_function_value
-        raw = self._highs.getSolution()
-        values = values_of(self.program, np.array(raw.row_dual))
-        return solution_of(self.program, np.array(raw.col_value), values, bound, bound, "optimal")
+        """The plan within ``deadline_s`` seconds: the optimum, rounded; else the plan before it, where that still keeps
+        every row (``incumbent``), or the heuristic one.
+        """
+        self._bound(NOTHING)
+        until_s = self._highs.getRunTime() + deadline_s
+        if not self._run(until_s):
+            return self._otherwise(NO_BOUND_EUR)
+        bound_eur, (x, dual) = self._objective_eur(), self._columns()
+        values = values_of(self.program, dual)
+        if self._round(x, until_s):
+            x = self._columns()[0]
+            objective_eur = max(self._objective_eur(), bound_eur)
+            self._last = solution_of(self.program, x, values, objective_eur, bound_eur, "optimal")
+            return self._last
+        return self._otherwise(bound_eur)
 
-    def _run(self, deadline_s: float) -> bool:
-        """Whether the program was solved to its optimum. HiGHS' time limit counts all runs of an object together."""
-        self._highs.setOptionValue("time_limit", self._highs.getRunTime() + deadline_s)
-        self._highs.run()
-        return bool(self._highs.getModelStatus() == highspy.HighsModelStatus.kOptimal)
+    def _round(self, x: Floats, until_s: float) -> bool:
+        """Whether the live program now holds a plan that devices can follow; ``x``: the relaxation's columns."""
+        fixed = first_fixing(self.program, x)
+        if not fixed.columns.size:
+            return True
+        if not self._solved_with(fixed, until_s):
+            fixed = first_fixing(self.program, x, strict=True)
+            if not self._solved_with(fixed, until_s):
+                return False
+        for turn in range(MOST_TURNS):
+            more = directions(self.program, self._columns()[0])
+            if not more.columns.size:
+                return True
+            last = turn == MOST_TURNS - 1
+            fixed = joined(fixed, directions(self.program, self._columns()[0], all_steps=True) if last else more)
+            if not self._solved_with(fixed, until_s):
+                return False
+        return True
+
+    def _solved_with(self, fixed: Fixed, until_s: float) -> bool:
+        self._bound(fixed)
+        return self._run(until_s)
+
+    def _bound(self, fixed: Fixed) -> None:
+        """Bounds as the program says, but those of ``fixed``."""
+        back = np.setdiff1d(self._fixed, fixed.columns, assume_unique=True)
+        vectors = self.program.vectors
+        columns = np.concatenate([back, fixed.columns]).astype(np.int32)
+        if columns.size:
+            lower = np.concatenate([vectors.lower[back], fixed.lower])
+            upper = np.concatenate([vectors.upper[back], fixed.upper])
+            self._highs.changeColsBounds(len(columns), columns, lower, upper)
+        self._fixed = fixed.columns
+
+    def _run(self, until_s: float) -> bool:
+        """Whether the program was solved to its optimum. HiGHS' time limit counts all runs of an object together.
+
+        A basis that HiGHS stumbles over is dropped once: from nothing it takes longer and is safer.
+        """
+        for _ in range(2):
+            self._highs.setOptionValue("time_limit", max(until_s, 0.0))
+            self._highs.run()
+            status = self._highs.getModelStatus()
+            if status == highspy.HighsModelStatus.kOptimal:
+                return True
+            if status in {highspy.HighsModelStatus.kTimeLimit, highspy.HighsModelStatus.kInfeasible}:
+                return False
+            self._highs.clearSolver()
+        return False
+
+    def _otherwise(self, bound_eur: float) -> Solution:
+        """The last plan, if it still keeps every row, else one without a solver."""
+        instance, last = self.program.instance, self._last
+        if last is not None:
+            kept = completed(
+                instance, last.car_a, last.car_discharge_a, last.charge_kw, last.discharge_kw, last.curtailed_kw,
+                last.buffer_kw, last.run_kw, bound_eur, "incumbent",
+            )  # fmt: skip
+            if not verify(instance, kept):
+                return kept
+        return heuristic(instance, bound_eur)
+
+    def _objective_eur(self) -> float:
+        return float(self._highs.getInfo().objective_function_value)
+
+    def _columns(self) -> tuple[Floats, Floats]:
+        """Values of the columns and duals of the rows."""
+        raw = self._highs.getSolution()
+        return np.array(raw.col_value), np.array(raw.row_dual)
 
     def _pass(self) -> None:
         """Hand over the whole program."""

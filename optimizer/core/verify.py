@@ -91,18 +91,19 @@ def most_amperes(instance: Instance) -> Floats:
 
 def window_share(instance: Instance) -> Floats:
     """(N, T): the share of each step in which each car is plugged in."""
-    cars = instance.cars
-    step = np.arange(instance.grid.steps)[None, :]
-    inside = (step >= cars.first[:, None]) & (step < cars.end[:, None])
-    share: Floats = inside * np.where(step == cars.first[:, None], cars.first_share[:, None], 1.0)
+    cars, step = instance.cars, np.arange(instance.grid.steps)[None, :]
+    share: Floats = _in_window(instance).astype(np.float64) * np.where(
+        step == cars.first[:, None], cars.first_share[:, None], 1.0
+    )
     return share * np.where(step == cars.end[:, None] - 1, cars.end_share[:, None], 1.0)
 
 
 def car_states(instance: Instance, car_a: Floats, discharge_a: Floats) -> Floats:
     """(N, T): what the battery of each car holds at the end of each step, where it can feed back."""
     cars = instance.cars
-    kwh, eta = cars.kw_per_a[:, None] * instance.grid.dt_h, cars.efficiency[:, None]
-    change = np.where(cars.discharge_a[:, None] > 0.0, kwh * (eta * car_a - discharge_a / eta), 0.0)
+    feeds = cars.discharge_a[:, None] > 0.0
+    kwh, eta = cars.kw_per_a[:, None] * instance.grid.dt_h, np.where(feeds, cars.efficiency[:, None], 1.0)
+    change = np.where(feeds, kwh * (eta * car_a - discharge_a / eta), 0.0)
     states: Floats = cars.soc_kwh[:, None] + np.cumsum(change, axis=1)
     return states
 
@@ -122,7 +123,7 @@ def cost_eur(instance: Instance, solution: Solution) -> float:
     grid, dt = instance.grid, instance.grid.dt_h
     net = net_kw(instance, solution)
     bought, sold = np.maximum(net, 0.0), np.maximum(-net, 0.0)
-    used_kwh = dt * bought
+    used_kwh: Floats = dt * bought
     used_kwh[:1] += grid.already_kwh
     peak_kw = max(grid.peak_floor_kw, float(used_kwh.max(initial=0.0)) / grid.full_h)
     money = float((dt * (grid.import_eur_per_kwh * bought - grid.export_eur_per_kwh * sold)).sum())
@@ -179,7 +180,7 @@ def _misshapen(instance: Instance, solution: Solution) -> list[Violation]:
     shapes = {
         "car_a": (n, t), "car_discharge_a": (n, t), "charge_kw": stores, "discharge_kw": stores, "soc_kwh": stores,
         "curtailed_kw": plants, "buffer_kw": buffers, "heat_kwh": buffers, "run_kw": runs, "import_kw": (t,),
-        "export_kw": (t,), "shortage_kwh": (n,), "peak_kw": (), "beyond_kw": (), "objective_eur": (), "bound_eur": (),
+        "export_kw": (t,), "shortage_kwh": (n,), "peak_kw": (), "beyond_kw": (), "objective_eur": (),
     }  # fmt: skip
     found = []
     for name, shape in shapes.items():
@@ -276,7 +277,8 @@ def least_a(instance: Instance) -> Floats:
     """
     cars, k = instance.cars, min(FIRM_STEPS, instance.grid.steps)
     feeds = cars.discharge_a > 0.0
-    space = np.where(feeds, (cars.capacity_kwh - cars.soc_kwh) / cars.efficiency, cars.energy_kwh)
+    store = (cars.capacity_kwh - cars.soc_kwh) / np.where(feeds, cars.efficiency, 1.0)
+    space = np.where(feeds, store, cars.energy_kwh)
     fills = np.maximum(space, 0.0)[:, None] / (cars.kw_per_a[:, None] * instance.grid.dt_h[:k])
     least: Floats = np.minimum(cars.min_a[:, None] * window_share(instance)[:, :k], fills)
     return least

@@ -1,0 +1,209 @@
+"""From the relaxation to a plan that devices can follow: fix some columns, solve again from the basis, no integers.
+
+Three things the relaxation does not know: a car takes at least its minimum current or none (kept in the first steps), a
+run has one start, nothing charges and discharges at once. Fixed columns always leave a feasible program: what is fixed
+from below is only what fits when everything else rests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from optimizer.core.instance import FIRM_STEPS, Bools, Floats, Ints
+from optimizer.core.lp import Program
+from optimizer.core.lp_layout import MARGIN
+from optimizer.core.lp_tree import PHASES, run_most_kw, summed
+from optimizer.core.solution import block, cell_currents, run_kw_of
+
+HALF: Final = 0.5
+"""Currents below this share of the minimum become none, others at least the minimum."""
+BOTH_WAYS: Final = 1e-6
+"""A, kW: charging and discharging by more than this in one step is a contradiction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """Columns with other bounds than the relaxation's."""
+
+    columns: Ints
+    lower: Floats
+    upper: Floats
+
+
+NOTHING: Final = Fixed(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
+
+
+def joined(first: Fixed, second: Fixed) -> Fixed:
+    """Both; where they name the same column the second wins, so pass what is narrower there."""
+    columns = np.concatenate([first.columns, second.columns])
+    lower, upper = np.concatenate([first.lower, second.lower]), np.concatenate([first.upper, second.upper])
+    last = len(columns) - 1 - np.unique(columns[::-1], return_index=True)[1]
+    return Fixed(columns[last], lower[last], upper[last])
+
+
+def first_fixing(program: Program, x: Floats, *, strict: bool = False) -> Fixed:
+    """What the relaxation's columns ``x`` need to become a plan; nothing where they are one.
+
+    ``strict``: currents are fixed from below only where they fit while batteries and cars feed nothing in.
+    """
+    share, start = _starts(program, x)
+    both = directions(program, x)
+    if not (_mixed(share, start) or _too_small(program, x) or both.columns.size):
+        return NOTHING
+    runs = _fixed(program, "run", slice(None), start, start) if len(start) else NOTHING
+    return joined(joined(runs, _minimum(program, x, start, strict=strict)), both)
+
+
+def directions(program: Program, x: Floats, *, all_steps: bool = False) -> Fixed:
+    """The smaller side of what goes both ways at once, fixed to 0; ``all_steps``: in every step, even of one way."""
+    found = NOTHING
+    for forward, backward in _pairs(program):
+        into, out = x[forward], x[backward]
+        both = np.full(len(into), fill_value=True) if all_steps else np.minimum(into, out) > BOTH_WAYS
+        if both.any():
+            smaller = np.where(out > into, forward, backward)[both]
+            found = joined(found, Fixed(smaller, np.zeros(len(smaller)), np.zeros(len(smaller))))
+    return found
+
+
+def _pairs(program: Program) -> list[tuple[Ints, Ints]]:
+    """Columns that are each other's opposite."""
+    layout, pairs = program.layout, []
+    if "charge" in layout.columns:
+        pairs.append((_numbers(program, "charge"), _numbers(program, "discharge")))
+    if layout.cells.fed.size:
+        pairs.append((_numbers(program, "x")[layout.cells.fed], _numbers(program, "y")))
+    return pairs
+
+
+def _numbers(program: Program, name: str) -> Ints:
+    part = program.layout.columns[name]
+    return np.arange(part.start, part.stop)
+
+
+def _fixed(program: Program, name: str, chosen: Ints | slice, lower: Floats, upper: Floats) -> Fixed:
+    return Fixed(_numbers(program, name)[chosen], lower, upper)
+
+
+def _starts(program: Program, x: Floats) -> tuple[Floats, Floats]:
+    """The start shares, and 1 for the start each run gets: the largest share, the earliest of equals."""
+    layout = program.layout
+    share = block(program, x, "run")
+    order = np.lexsort((layout.run_start, -np.round(share, 6), layout.run_of))
+    chosen = np.zeros(len(share))
+    chosen[order[np.flatnonzero(np.diff(layout.run_of[order], prepend=-1))]] = 1.0
+    return share, chosen
+
+
+def _mixed(share: Floats, start: Floats) -> bool:
+    return bool((np.abs(share - start) > BOTH_WAYS).any())
+
+
+def _too_small(program: Program, x: Floats) -> bool:
+    early = _early(program)
+    current = cell_currents(program, x)[0][early.cell]
+    return bool(((current > BOTH_WAYS) & (current < early.least_a - BOTH_WAYS)).any())
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """Cells of the first steps, of cars with a minimum: ``least_a`` they charge with if at all.
+
+    ``space_kwh`` (N,): what the car can take.
+    """
+
+    cell: Ints
+    least_a: Floats
+    space_kwh: Floats
+
+
+def _early(program: Program) -> Early:
+    cars, cells, grid = program.instance.cars, program.layout.cells, program.instance.grid
+    cell = np.flatnonzero((cells.step < FIRM_STEPS) & (cars.min_a[cells.car] > 0.0))
+    car = cells.car[cell]
+    feeds = cars.discharge_a > 0.0
+    store = (cars.capacity_kwh - cars.soc_kwh) / np.where(feeds, cars.efficiency, 1.0)
+    space = np.maximum(np.where(feeds, store, cars.energy_kwh), 0.0)
+    fills = space[car] / (cars.kw_per_a[car] * grid.dt_h[cells.step[cell]])
+    return Early(cell, np.minimum(cars.min_a[car] * cells.share[cell], fills), space)
+
+
+def _minimum(program: Program, x: Floats, start: Floats, *, strict: bool) -> Fixed:
+    """Bounds of the first steps' currents: at least the minimum, or none."""
+    cells, layout, vectors, early = program.layout.cells, program.layout, program.vectors, _early(program)
+    if not early.cell.size:
+        return NOTHING
+    current, most = cell_currents(program, x)[0][early.cell], program.reach.cell_a[early.cell]
+    wanted = (current >= HALF * early.least_a) & (early.least_a <= most + MARGIN) & (current > BOTH_WAYS)
+    least = np.minimum(early.least_a, most)
+    on = _fitting(program, early, least, wanted, current, start, strict=strict)
+    low = np.where(on, least, 0.0)
+    upper = np.where(on, vectors.upper[layout.columns["x"]][early.cell], 0.0)
+    lower = np.minimum(low, upper)
+    first = _fixed(program, "x", early.cell, lower, upper)
+    if not layout.split.size:
+        return first
+    above = np.full(len(cells.car), -1)
+    above[layout.split] = np.arange(len(layout.split))
+    double = np.flatnonzero(above[early.cell] >= 0)
+    second = above[early.cell[double]]
+    more = np.where(on[double], vectors.upper[layout.columns["x above"]][second], 0.0)
+    return joined(first, _fixed(program, "x above", second, (low - lower)[double], more))
+
+
+def _fitting(
+    program: Program, early: Early, least: Floats, wanted: Bools, current: Floats, start: Floats, *, strict: bool
+) -> Bools:
+    """Which of the wanted minimum currents fit together, those nearest to what the relaxation gave first.
+
+    Those that the relaxation gave at least their minimum fit as they did there, and need no check unless ``strict``.
+    """
+    cars, cells, grid = program.instance.cars, program.layout.cells, program.instance.grid
+    car, step = cells.car[early.cell], cells.step[early.cell]
+    sure = wanted & (current >= least - BOTH_WAYS) & (not strict)
+    rank = -current / np.maximum(least, MARGIN)
+    kw = cars.kw_per_a[car] * least
+    on = wanted.copy()
+    steps = min(FIRM_STEPS, grid.steps)
+    run_kw = run_kw_of(program, start)[:, :steps]
+    idle = np.maximum(grid.base_kw + run_most_kw(program.instance).sum(axis=0), 0.0)
+    base = grid.base_kw[:steps] + run_kw.sum(axis=0)
+    most_kw = np.maximum(grid.import_limit_kw[:steps], idle[:steps]) - base
+    for group, weight, limit in (
+        (car, kw * grid.dt_h[step], early.space_kwh),
+        *_rows_above(program, car, step, least, run_kw),
+        (step, kw, most_kw),
+    ):
+        on[on] = sure[on] | _fits(group[on], weight[on], limit, rank[on])
+    return on
+
+
+def _rows_above(
+    program: Program, car: Ints, step: Ints, least: Floats, run_kw: Floats
+) -> Iterator[tuple[Ints, Floats, Floats]]:
+    """Each level of circuits above the cars and each phase: the row of each cell, its amperes, the rows' limits."""
+    instance, steps = program.instance, run_kw.shape[1]
+    runs, cars = instance.runs, instance.cars
+    taken = np.zeros((len(instance.grid.parent), PHASES, steps))
+    np.add.at(taken, runs.circuit, runs.a_per_kw[:, :, None] * run_kw[:, None, :])
+    room = program.reach.hard_a[:, :, :steps] - summed(program.tree, taken)
+    room = np.concatenate([room, np.full((1, PHASES, steps), np.inf)])
+    for circuit in program.tree.chain[cars.circuit].T:
+        for p in range(PHASES):
+            yield circuit[car] * steps + step, least * cars.wired[car, p], room[:, p, :].reshape(-1)
+
+
+def _fits(group: Ints, weight: Floats, limit: Floats, rank: Floats) -> Bools:
+    """Which stay within their group's limit when each group adds up its weights by rank."""
+    order = np.lexsort((rank, group))
+    total, sorted_group = np.cumsum(weight[order]), group[order]
+    begin = np.flatnonzero(np.diff(sorted_group, prepend=-1))
+    before = (total - weight[order])[begin]
+    within = total - np.repeat(before, np.diff(np.append(begin, len(order))))
+    fits = np.zeros(len(group), dtype=bool)
+    fits[order] = within <= limit[sorted_group] + MARGIN
+    return fits
