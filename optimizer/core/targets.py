@@ -29,6 +29,7 @@ OVERDUE_H: Final[float] = 1.0
 MOST_KWH: Final[float] = 1000.0
 """A long-haul lorry's battery; more cannot be meant."""
 FULL_PCT: Final[float] = 100.0
+UNIT_NAMES: Final[dict[Unit, str]] = {"km": "km", "pct": "%", "kwh": "kWh"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ def need_of(problem: Problem, session: Session, doubled: bool = False) -> Need:
     return Need(
         evse=session.evse,
         source=chosen.source,
-        asked=f"{chosen.target.amount:g} {'%' if chosen.target.unit == 'pct' else chosen.target.unit}",
+        asked=f"{chosen.target.amount:g} {UNIT_NAMES[chosen.target.unit]}",
         unit=chosen.target.unit,
         energy_kwh=energy_kwh,
         guaranteed_kwh=min(left_kwh, energy_kwh),
@@ -286,7 +287,9 @@ def _energy(
     else:
         content_kwh = _content(amount, target, vehicle, notes)
         if soc_pct is None:
-            notes.append(f"nobody knows its state of charge: {amount:g} {_name(target.unit)} are added since plug-in")
+            notes.append(
+                f"nobody knows its state of charge: {amount:g} {UNIT_NAMES[target.unit]} are added since plug-in"
+            )
         wanted_kwh = (content_kwh - at_start_kwh) / gain
     rest_kwh = max(0.0, wanted_kwh - already_kwh)
     room_kwh = (vehicle.capacity_kwh - at_start_kwh) / gain if known or target.unit != "kwh" else MOST_KWH
@@ -308,10 +311,6 @@ def _content(amount: float, target: Target, vehicle: Vehicle, notes: list[str]) 
         most_km = vehicle.capacity_kwh * MILLI / vehicle.consumption_wh_per_km
         notes.append(f"{amount:g} km are more than it can drive: a full battery, {most_km:.0f} km, is planned")
     return min(content_kwh, vehicle.capacity_kwh)
-
-
-def _name(unit: Unit) -> str:
-    return {"km": "km", "pct": "%", "kwh": "kWh"}[unit]
 
 
 def _consumption(vehicle: Vehicle) -> str:

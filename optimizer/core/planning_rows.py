@@ -1,0 +1,278 @@
+"""From a solution to the rows of a plan: whole device steps, towards zero, and never a current that no car takes.
+
+The solver keeps minimum currents in the first steps only. A plan may be followed for hours when the link is lost, so
+that later steps get the same form here: currents below the minimum are gathered until they make a whole one, where
+there is room for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from interfaces.domain.plan import MOST_PPM
+from interfaces.domain.topology import PHASES
+from interfaces.domain.units import MILLI, Bools, Floats, Ints, frozen_ints
+from optimizer.core.compile import Compiled
+from optimizer.core.compile_tree import below_of, parents_first
+from optimizer.core.instance import FIRM_STEPS, Solution
+from optimizer.core.problem import Problem
+from optimizer.core.verify import amperes, net_kw, window_share
+
+DUST_A: Final[float] = 1e-4
+"""What arithmetic leaves below a whole step; without it a planned 16 A became 15 A."""
+LEAST_SHARE: Final[float] = 1e-3
+PPM: Final[float] = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One asset of the plan. ``setpoint_ma`` (T,): per conductor, signed; ``counted_ma``: what it adds to the sums,
+    which differs for PV, whose free output the background has already; ``share`` (T,): how much of a step it is there.
+    """
+
+    asset: str
+    circuit: str
+    phases: tuple[str, ...]
+    kind: str
+    setpoint_ma: Ints
+    counted_ma: Ints
+    share: Floats
+    min_ma: int
+    step_ma: int
+    worth: float
+    value_eur_per_kwh: Floats
+
+    @property
+    def conductors(self) -> tuple[int, int, int]:
+        """How many conductors on L1, L2, L3 carry the setpoint."""
+        a, b, c = (sum(phase == name for phase in self.phases) for name in PHASES)
+        return a, b, c
+
+
+def columns_of(problem: Problem, compiled: Compiled, solution: Solution) -> list[Column]:
+    """Every asset that the plan speaks of, EVSEs first."""
+    return [
+        *_evses(problem, compiled, solution),
+        *_batteries(problem, compiled, solution),
+        *_plants(problem, compiled, solution),
+        *_loads(problem, compiled, solution),
+    ]
+
+
+def _whole(amps: Floats, step_a: float, *, up: bool = False) -> Ints:
+    """Milliamperes in whole device steps, towards zero."""
+    step_ma = max(1, round(step_a * MILLI))
+    steps = np.abs(amps) * MILLI / step_ma
+    count = np.ceil(steps - DUST_A) if up else np.floor(steps + DUST_A)
+    return (np.sign(amps) * count * step_ma).astype(np.int64)
+
+
+def _evses(problem: Problem, compiled: Compiled, solution: Solution) -> list[Column]:
+    fleet, cars, steps = compiled.fleet, compiled.instance.cars, compiled.steps.count
+    currents, share = _taken(problem, compiled, solution), window_share(compiled.instance)
+    columns = []
+    for i, evse in enumerate(fleet.evses):
+        net = currents[i] - solution.car_discharge_a[i]
+        least = max(float(cars.min_a[i]), evse.step_a)
+        setpoint = _whole(np.where(np.abs(net) < least - DUST_A, 0.0, net), evse.step_a)
+        setpoint[np.abs(setpoint) < round(evse.min_a * MILLI)] = 0
+        inside = np.arange(steps) < int(cars.end[i])
+        at_meter = float(cars.efficiency[i]) if cars.discharge_a[i] > 0 else 1.0
+        columns.append(
+            Column(
+                asset=evse.id,
+                circuit=evse.circuit,
+                phases=tuple(name for k, name in enumerate(PHASES) for _ in range(int(cars.wired[i, k]))),
+                kind="evse",
+                setpoint_ma=setpoint,
+                counted_ma=setpoint,
+                share=share[i],
+                min_ma=round(least * MILLI),
+                step_ma=max(1, round(evse.step_a * MILLI)),
+                worth=float(cars.short_eur_per_kwh[i, 1]),
+                value_eur_per_kwh=np.where(inside, float(solution.car_value_eur_per_kwh[i]) * at_meter, 0.0),
+            )
+        )
+    known = {column.asset for column in columns}
+    rest = {session.evse for session in problem.state.sessions} - known
+    idle, nothing = np.zeros(steps, dtype=np.int64), np.zeros(steps)
+    columns += [
+        Column(one.id, one.circuit, one.phases, "evse", idle, idle, nothing, 0, 1, 0.0, nothing)
+        for one in problem.site.evses
+        if one.id in rest
+    ]
+    return columns
+
+
+def _taken(problem: Problem, compiled: Compiled, solution: Solution) -> Floats:
+    """(N, T) charging currents while plugged in: whole minimums in the first steps, in a step of departure what makes
+    up for the rest of it, later small currents gathered. Only where there is room.
+    """
+    cars = compiled.instance.cars
+    out, share = solution.car_a.copy(), window_share(compiled.instance)
+    room = Room(problem, compiled, solution)
+    for i in np.argsort(-cars.short_eur_per_kwh[:, 1], kind="stable").tolist():
+        most = float(cars.max_a[i])
+        for t in np.flatnonzero((out[i] > DUST_A) & _odd(i, out[i], share[i], compiled)).tolist():
+            wanted = max(float(out[i, t]) / max(float(share[i, t]), LEAST_SHARE), float(cars.min_a[i]))
+            out[i, t] = room.raised(i, t, float(out[i, t]), min(wanted, most))
+        late = out[i, FIRM_STEPS:]
+        if ((late > DUST_A) & (late < cars.min_a[i] - DUST_A)).any():
+            _gather(i, out[i], room, compiled)
+    return out
+
+
+def _odd(i: int, current: Floats, share: Floats, compiled: Compiled) -> Bools:
+    """(T,) steps it is there for a part of, and first steps in which less than a minimum current is still wanted."""
+    first = np.arange(len(current)) < FIRM_STEPS
+    little: Bools = current < compiled.instance.cars.min_a[i] - DUST_A
+    return (share < 1.0) | (first & little)
+
+
+def _gather(i: int, current: Floats, room: Room, compiled: Compiled) -> None:
+    """Currents below the minimum, moved until they make a whole one, to the nearest; in place."""
+    cars, dt_h = compiled.instance.cars, compiled.steps.dt_h
+    least, most = float(cars.min_a[i]), float(cars.max_a[i])
+    carried_ah = least * float(dt_h[-1]) / 2
+    for t in (FIRM_STEPS + np.flatnonzero(current[FIRM_STEPS:] > DUST_A)).tolist():
+        planned = float(current[t])
+        wanted = planned if planned >= least - DUST_A else min(planned + carried_ah / float(dt_h[t]), most)
+        given = 0.0 if wanted < least - DUST_A else room.raised(i, t, planned, max(planned, min(wanted, least)))
+        if given < least - DUST_A:
+            room.given_back(i, t, given)
+            given = 0.0
+        carried_ah += (planned - given) * float(dt_h[t])
+        current[t] = given
+
+
+class Room:
+    """What the solution leaves free on every circuit, phase and step, and below the peak and the import limit."""
+
+    def __init__(self, problem: Problem, compiled: Compiled, solution: Solution) -> None:
+        instance = compiled.instance
+        order = parents_first(problem)
+        self._above = below_of(problem)[np.ix_(order, order)][:, instance.cars.circuit] > 0  # (C, N)
+        self._wired = instance.cars.wired
+        self._kw_per_a = instance.cars.kw_per_a
+        self._free_a = instance.grid.headroom_a - amperes(instance, solution)
+        most_kw = instance.grid.import_limit_kw
+        if instance.grid.peak_eur_per_kw > 0:
+            most_kw = np.minimum(most_kw, max(solution.peak_kw, instance.grid.peak_floor_kw))
+        self._free_kw = most_kw - net_kw(instance, solution)
+
+    def raised(self, i: int, t: int, planned: float, wanted: float) -> float:
+        """The current nearest to ``wanted`` that there is room for, and takes that room; never below ``planned``."""
+        rows = np.ix_(self._above[:, i], self._wired[i] > 0)
+        per_a = self._wired[i][self._wired[i] > 0]
+        amps = float((self._free_a[:, :, t][rows] / per_a).min(initial=np.inf))
+        more = max(0.0, min(wanted - planned, amps, float(self._free_kw[t]) / float(self._kw_per_a[i])))
+        self.given_back(i, t, -more)
+        return planned + more
+
+    def given_back(self, i: int, t: int, current: float) -> None:
+        """A current that is not taken after all."""
+        self._free_a[self._above[:, i], :, t] += current * self._wired[i]
+        self._free_kw[t] += current * float(self._kw_per_a[i])
+
+
+def _power_column(
+    problem: Problem,
+    asset: str,
+    circuit: str,
+    phases: tuple[str, ...],
+    kind: str,
+    kw: Floats,
+    step_a: float,
+    value: Floats,
+) -> Column:
+    amps = kw * MILLI / problem.site.nominal_voltage_v / len(phases)
+    setpoint = _whole(amps, step_a, up=kind == "run")
+    step_ma, steps = max(1, round(step_a * MILLI)), len(kw)
+    return Column(asset, circuit, phases, kind, setpoint, setpoint, np.ones(steps), 0, step_ma, 0.0, value)
+
+
+def _batteries(problem: Problem, compiled: Compiled, solution: Solution) -> list[Column]:
+    del compiled
+    return [
+        _power_column(
+            problem,
+            one.id,
+            one.circuit,
+            one.phases,
+            "battery",
+            solution.charge_kw[k] - solution.discharge_kw[k],
+            one.step_a,
+            solution.battery_value_eur_per_kwh[k],
+        )
+        for k, one in enumerate(problem.site.batteries)
+    ]
+
+
+def _plants(problem: Problem, compiled: Compiled, solution: Solution) -> list[Column]:
+    """Plants that may be held back: free to feed in all they have unless something is to be curtailed."""
+    columns = []
+    by_id = {plant.id: plant for plant in problem.site.pv}
+    nothing = np.zeros(compiled.steps.count)
+    for k, name in enumerate(compiled.solar):
+        plant = by_id[name]
+        per_kw = MILLI / problem.site.nominal_voltage_v / len(plant.phases)
+        held_kw = solution.curtailed_kw[k]
+        curtailed = held_kw > DUST_A
+        left_kw = np.where(curtailed, compiled.instance.solar.available_kw[k] - held_kw, plant.rated_kw)
+        columns.append(
+            Column(
+                asset=name,
+                circuit=plant.circuit,
+                phases=plant.phases,
+                kind="pv",
+                setpoint_ma=-_whole(np.maximum(left_kw, 0.0) * per_kw, plant.step_a),
+                counted_ma=_whole(np.where(curtailed, held_kw, 0.0) * per_kw, plant.step_a, up=True),
+                share=np.ones(compiled.steps.count),
+                min_ma=0,
+                step_ma=max(1, round(plant.step_a * MILLI)),
+                worth=0.0,
+                value_eur_per_kwh=nothing,
+            )
+        )
+    return columns
+
+
+def _loads(problem: Problem, compiled: Compiled, solution: Solution) -> list[Column]:
+    columns = [
+        _power_column(
+            problem,
+            one.id,
+            one.circuit,
+            one.phases,
+            "buffer",
+            solution.buffer_kw[k],
+            one.step_a,
+            solution.buffer_value_eur_per_kwh[k],
+        )
+        for k, one in enumerate(problem.site.buffers)
+    ]
+    nothing = np.zeros(compiled.steps.count)
+    return columns + [
+        _power_column(problem, run.id, run.circuit, run.phases, "run", solution.run_kw[k], 0.1, nothing)
+        for k, run in enumerate(compiled.runs)
+    ]
+
+
+def planned_import_kw(problem: Problem, compiled: Compiled, columns: list[Column]) -> Floats:
+    """(T,) what the connection draws by this plan, negative where it feeds in."""
+    total: Floats = compiled.background.net_kw.copy()
+    for column in columns:
+        per_ma = sum(column.conductors) * problem.site.nominal_voltage_v / MILLI
+        total += column.counted_ma * column.share * per_ma / MILLI
+    return total
+
+
+def ppm(columns: list[Column], steps: int) -> Ints:
+    """(T, A) marginal values in 1e-6 EUR/kWh."""
+    if not columns:
+        return frozen_ints(np.zeros((steps, 0), dtype=np.int64))
+    values = np.stack([column.value_eur_per_kwh for column in columns], axis=1)
+    return frozen_ints(np.clip(np.rint(values * PPM), -MOST_PPM, MOST_PPM).astype(np.int64))
