@@ -7,6 +7,7 @@ time counts as not measured, and a quarter measured for less than half of its le
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
@@ -114,6 +115,20 @@ class SiteMemory:
         self.last = status
         self._watch_sleepers(status)
         return () if before is None else self._happenings(before, status)
+
+    def remember(self, quarters: Quarters, finished: Iterable[FinishedSession] = ()) -> None:
+        """Take over what is known from before the first status."""
+        for k, start in enumerate(quarters.start_epoch_s.tolist()):
+            self._rows.append(
+                _Row(
+                    start,
+                    quarters.building_kw[k],
+                    quarters.pv_kw[k],
+                    quarters.held_back[k],
+                    float(quarters.import_kw[k]),
+                )
+            )
+        self.finished.extend(finished)
 
     def quarters(self) -> Quarters:
         """All finished quarters."""

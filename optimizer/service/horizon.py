@@ -1,0 +1,172 @@
+"""The rolling horizon of one site: when a new plan is due, and making it.
+
+Every five minutes, and sooner when something happened that plans must answer to: a car came or left, a target, prices
+or an operator limit changed, or the site draws clearly more or less than planned. Several happenings within a few
+seconds make one plan. Time comes in as an argument; who calls keeps the clock.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from forecasting.core.pv import WeatherColumns
+from interfaces.domain.live import LiveStatus
+from interfaces.domain.plan import Plan
+from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_QUARTER
+from optimizer.core.planning import Live, Planned, Refused, plan_of, plan_problem
+from optimizer.core.problem import Problem
+from optimizer.core.problem_money import Dynamic
+from optimizer.core.problem_state import Target
+from optimizer.service.memory import SiteMemory
+from optimizer.service.observed import problem_of
+from optimizer.service.outlook import Models, outlook_of
+from optimizer.service.record import Outlook, SiteRecord
+
+PERIOD_S: Final[float] = 300.0
+LEAST_S: Final[float] = 15.0
+"""Happenings closer than this share a plan."""
+LEASE_S: Final[float] = 900.0
+"""Two plans may be lost on the way before the site falls back to its own rules."""
+DEADLINE_S: Final[float] = 10.0
+DEVIATION_S: Final[float] = 90.0
+DEVIATION_KW: Final[float] = 2.0
+DEVIATION_SHARE: Final[float] = 0.1
+"""Of the planned import: a smaller difference is shared out on site by the plan's marginal values."""
+ERRORS_KEPT: Final[int] = 7 * SECONDS_PER_DAY // SECONDS_PER_QUARTER
+ERROR_LEVEL: Final[float] = 0.8
+"""The margin under the peak covers this share of the quarters that came out higher than planned."""
+LEAST_ERRORS: Final[int] = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A plan to send, with how it came about."""
+
+    plan: Plan
+    planned: Planned
+    problem: Problem
+    reason: str
+
+
+class SitePlanner:
+    """One site's planner. ``plan`` is the one in force; ``sequence`` the last one given out."""
+
+    def __init__(self, record: SiteRecord, models: Models, *, period_s: float = PERIOD_S, sequence: int = 0) -> None:
+        self.record, self.models = record, models
+        self.memory = SiteMemory(record.topology)
+        self.plan: Plan | None = None
+        self.sequence = sequence
+        self._period_s = period_s
+        self._live = Live()
+        self._planned_epoch_s = float("-inf")
+        self._because = ""
+        self._deviating_since: float | None = None
+        self._said_kw: dict[int, float] = {}
+        self._errors_kw: deque[float] = deque(maxlen=ERRORS_KEPT)
+
+    def observe(self, status: LiveStatus) -> None:
+        """Take in the site's next status; what it changes may make a plan due."""
+        for happening in self.memory.observe(status):
+            self.happened(f"{happening.kind} {happening.asset}".strip())
+        self._watch_deviation(status)
+
+    def happened(self, what: str) -> None:
+        """Something outside the status changed: a target, prices, an announced limit."""
+        self._because = self._because or what
+
+    def due(self, now_epoch_s: float) -> str:
+        """Why a plan is to be made now; empty when it is not."""
+        age_s = now_epoch_s - self._planned_epoch_s
+        if self.memory.last is None or age_s < LEAST_S:
+            return ""
+        if self._because:
+            return self._because
+        return "time" if age_s >= self._period_s else ""
+
+    def make(
+        self,
+        now_epoch_s: float,
+        *,
+        prices: Dynamic | None,
+        wishes: Mapping[str, Target],
+        weather: WeatherColumns | None = None,
+        outlook: Outlook | None = None,
+    ) -> Issued | Refused:
+        """A new plan from what is known now; refused only where the problem itself makes no sense, and the plan in force
+        then runs to the end of its lease. ``outlook`` replaces the site's own forecasts.
+        """
+        reason = self.due(now_epoch_s) or "asked"
+        if outlook is None:
+            outlook = outlook_of(self.models, self.memory, weather, now_epoch_s, self.record.settings.horizon_steps)
+        self._learn_errors()
+        problem = problem_of(
+            self.record,
+            self.memory,
+            outlook,
+            prices=prices,
+            wishes=wishes,
+            previous=self.plan,
+            margin_kw=self.margin_kw,
+            now_epoch_s=now_epoch_s,
+        )
+        planned = plan_problem(problem, self._live, deadline_s=DEADLINE_S)
+        self._planned_epoch_s, self._because, self._deviating_since = now_epoch_s, "", None
+        if isinstance(planned, Refused):
+            return planned
+        self.sequence += 1
+        self.plan = plan_of(
+            planned,
+            problem,
+            plan_id=f"{self.record.id}-{self.sequence}",
+            sequence=self.sequence,
+            key_id="",
+            lease_s=LEASE_S,
+        )
+        self._note_import(self.plan, now_epoch_s)
+        return Issued(self.plan, planned, problem, reason)
+
+    @property
+    def margin_kw(self) -> float:
+        """How much higher quarters came out than was planned just before them, mostly."""
+        if len(self._errors_kw) < LEAST_ERRORS:
+            return 0.0
+        return max(0.0, float(np.quantile(np.array(self._errors_kw), ERROR_LEVEL)))
+
+    def _watch_deviation(self, status: LiveStatus) -> None:
+        plan = self.plan
+        measured = next((c.power_kw for c in status.circuits if c.id == self.record.topology.circuits[0].id), None)
+        if plan is None or measured is None:
+            return
+        t = int((status.epoch_s - plan.start_epoch_s) // plan.step_s)
+        if not 0 <= t < len(plan.planned_import_mw):
+            return
+        said_kw = float(plan.planned_import_mw[t]) / MILLI / MILLI
+        if abs(measured - said_kw) <= max(DEVIATION_KW, DEVIATION_SHARE * abs(said_kw)):
+            self._deviating_since = None
+        elif self._deviating_since is None:
+            self._deviating_since = status.epoch_s
+        elif status.epoch_s - self._deviating_since >= DEVIATION_S:
+            self.happened(f"the site draws {measured:.1f} kW where {said_kw:.1f} were planned")
+
+    def _note_import(self, plan: Plan, now_epoch_s: float) -> None:
+        """Remember what is planned for the next whole quarter, the last word before it begins."""
+        t = int((now_epoch_s - plan.start_epoch_s) // plan.step_s) + 1
+        if t < len(plan.planned_import_mw):
+            start = int(plan.start_epoch_s) + t * plan.step_s
+            self._said_kw[start] = float(plan.planned_import_mw[t]) / MILLI / MILLI
+
+    def _learn_errors(self) -> None:
+        if not self._said_kw:
+            return
+        quarters = self.memory.quarters()
+        for start, measured in zip(quarters.start_epoch_s[-8:].tolist(), quarters.import_kw[-8:].tolist(), strict=True):
+            said = self._said_kw.pop(start, None)
+            if said is not None and np.isfinite(measured):
+                self._errors_kw.append(measured - max(said, 0.0))
+        done = int(quarters.start_epoch_s[-1]) if len(quarters.start_epoch_s) else 0
+        self._said_kw = {start: kw for start, kw in self._said_kw.items() if start >= done}
