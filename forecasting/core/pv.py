@@ -30,7 +30,7 @@ from interfaces.domain.units import Bools, Floats, Ints, frozen_floats
 
 __all__ = ["Measured", "PvPlane", "PvPlant", "WeatherColumns", "clear_sky_kw", "forecast", "quarters_from_hours"]
 
-OVERSHOOT: Final = 1.25
+OVERSHOOT: Final = 1.3
 """The most a quarter gives over a clear sky: bright cloud edges, air clearer than assumed, an understated kWp."""
 NARROWED: Final = 0.15
 """How much narrower the spread is right after a measurement than a day ahead."""

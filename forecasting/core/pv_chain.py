@@ -16,7 +16,8 @@ from pvlib import atmosphere, clearsky, iam, inverter, irradiance, pvsystem, spa
 from forecasting.core.calendar import local_time
 from interfaces.domain.units import MILLI, SECONDS_PER_QUARTER, Bools, Floats, Ints
 
-STANDARD_PRESSURE_PA: Final = 101_325.0
+STANDARD_PRESSURE_HPA: Final = 1013.25
+"""For refraction; pvlib's solar position wants millibar."""
 ANNUAL_TEMPERATURE_DEGC: Final = 12.0
 """For refraction only."""
 DELTA_T_S: Final = 69.0
@@ -31,11 +32,14 @@ GAMMA_PER_DEGC: Final = -0.0037
 """Power coefficient of crystalline modules (data sheets: -0.0030 to -0.0045)."""
 INVERTER_EFFICIENCY: Final = 0.96
 """PVWatts nominal."""
+NO_INVERTER_KW: Final = 1e-6
 MILD_DEGC: Final = 15.0
 LIGHT_WIND_M_PER_S: Final = 2.0
 """Stand-ins where temperature or wind are missing; 10 degC more is 4 % less power."""
-OVERSHOOT: Final = 1.2
-"""Bright cloud edges exceed a clear sky by at most this much over a quarter of an hour."""
+BRIGHT: Final = 1.15
+"""Direct light of the clearest air over that of ordinary clear air."""
+LOWEST_SUN_COSINE: Final = 0.087
+"""Below 5 degrees the light around the sun is spread like the rest: its projection on a plane would explode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,7 @@ def sun_over(plant: PvPlant, epoch_s: Ints) -> Sun:
         plant.latitude_deg,
         plant.longitude_deg,
         plant.altitude_m,
-        STANDARD_PRESSURE_PA,
+        STANDARD_PRESSURE_HPA,
         ANNUAL_TEMPERATURE_DEGC,
         DELTA_T_S,
         REFRACTION_DEG,
@@ -126,7 +130,9 @@ def irradiance_from(sun: Sun, ghi: Floats, dni: Floats | None, dhi: Floats | Non
     """Complete irradiance from finite ``ghi`` (T,) W/m2; where direct or diffuse are absent or NaN, by Erbs."""
     ghi = np.where(sun.up, np.clip(ghi, 0.0, sun.extra_w_per_m2), 0.0)
     split = irradiance.erbs(ghi, sun.zenith_deg, sun.day_of_year)
-    split_dni, split_dhi = np.nan_to_num(split["dni"]), np.nan_to_num(split["dhi"])
+    # A low sun turns a small error of the global into a huge direct irradiance: never above a bright clear sky.
+    split_dni = np.minimum(np.nan_to_num(split["dni"]), BRIGHT * sun.clear_dni_w_per_m2)
+    split_dhi = np.maximum(ghi - split_dni * np.cos(np.radians(np.minimum(sun.zenith_deg, 90.0))), 0.0)
     if dni is None or dhi is None:
         return Irradiance(ghi, split_dni, split_dhi)
     given = np.isfinite(dni) & np.isfinite(dhi) & sun.up
@@ -148,7 +154,7 @@ def ac_power_kw(plant: PvPlant, sun: Sun, sky: Irradiance, air_degc: Floats, win
         cell_degc = temperature.faiman(absorbed, air_degc, wind_m_per_s)
         dc_kw += kept * pvsystem.pvwatts_dc(absorbed, cell_degc, plane.kwp, GAMMA_PER_DEGC)
     dc_kw = np.where(sun.up, np.maximum(np.nan_to_num(dc_kw), 0.0), 0.0)
-    if plant.inverter_kw <= 0.0:
+    if plant.inverter_kw <= NO_INVERTER_KW:
         return np.zeros(len(dc_kw))
     ac_kw: Floats = inverter.pvwatts(dc_kw, plant.inverter_kw / INVERTER_EFFICIENCY, INVERTER_EFFICIENCY)
     return ac_kw
@@ -163,15 +169,15 @@ def _absorbed_w_per_m2(plane: PvPlane, sun: Sun, sky: Irradiance) -> Floats:
     """Light that gets through the glass of one plane (T,), W/m2."""
     zenith = np.minimum(sun.zenith_deg, 90.0)
     angle = irradiance.aoi(plane.tilt_deg, plane.azimuth_deg, zenith, sun.azimuth_deg)
-    beam = sky.dni_w_per_m2 * np.maximum(np.cos(np.radians(angle)), 0.0) * np.nan_to_num(iam.physical(angle))
+    facing = np.maximum(np.cos(np.radians(angle)), 0.0)
+    beam = sky.dni_w_per_m2 * facing * np.nan_to_num(iam.physical(angle))
     diffuse = irradiance.haydavies(
         plane.tilt_deg,
         plane.azimuth_deg,
         sky.dhi_w_per_m2,
         sky.dni_w_per_m2,
         sun.extra_w_per_m2,
-        zenith,
-        sun.azimuth_deg,
+        projection_ratio=facing / np.maximum(np.cos(np.radians(zenith)), LOWEST_SUN_COSINE),
     )
     ground = irradiance.get_ground_diffuse(plane.tilt_deg, sky.ghi_w_per_m2, ALBEDO)
     absorbed: Floats = np.clip(beam + DIFFUSE_IAM * (diffuse + ground), 0.0, 1.5 * MILLI)

@@ -97,9 +97,10 @@ def weighted_quantiles(samples: Floats, weights: Floats) -> Floats:
     """
     weights = np.where(np.isfinite(samples), weights, 0.0)
     known = weights > 0.0
-    lowest = np.where(known, samples, np.inf).min(axis=1, keepdims=True, initial=np.inf)
-    filled = np.where(known, samples, np.where(np.isfinite(lowest), lowest, 0.0))
-    order = np.argsort(filled, axis=1, kind="stable")
+    # What weighs nothing goes to the end with the highest value, where it cannot bend the line between two others.
+    order = np.argsort(np.where(known, samples, np.inf), axis=1, kind="stable")
+    highest = np.where(known, samples, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
+    filled = np.where(known, samples, np.where(np.isfinite(highest), highest, 0.0))
     filled = np.take_along_axis(filled, order, axis=1)
     weights = np.take_along_axis(weights, order, axis=1)
     total = weights.sum(axis=1)
