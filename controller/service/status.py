@@ -72,7 +72,7 @@ def points_of(
                 timeouts=connection.counters.timeouts,
                 connects=connection.counters.connects,
                 place=place_of(wire.link, point.unit),
-                doubts=doubts(point.profile, reading, phases),
+                doubts=doubts(point, reading, phases),
                 notes=reading.notes,
                 mac=reading.mac,
                 rival_macs=reading.rival_macs,

@@ -1,6 +1,6 @@
-"""Values of a device that cannot be used, in sentences: what, and what to look at. Pure.
+"""Values of a device that cannot be used, and a failsafe nobody can rely on, in sentences. Pure.
 
-None of them becomes a number: the last good value stays with its old time, so that it ages and the worst case counts.
+No such value becomes a number: the last good value stays with its old time, so that it ages and the worst case counts.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from interfaces.drivers.device import PointSpec
 from interfaces.drivers.profile import Profile
 from interfaces.drivers.readings import GOOD, NOT_AVAILABLE, OUT_OF_RANGE, PointReading
 from interfaces.drivers.replies import Fault, exception_in_words
@@ -15,12 +16,32 @@ from interfaces.drivers.replies import Fault, exception_in_words
 MOST_NAMED: Final = 4
 
 
-def doubts(profile: Profile, reading: PointReading, phases: int) -> tuple[str, ...]:
-    """What speaks against the values of a point that answers; ``phases`` the site has."""
-    return tuple(_doubts(profile, reading, phases)) if reading.connected else ()
+def doubts(spec: PointSpec, reading: PointReading, phases: int) -> tuple[str, ...]:
+    """What speaks against the values of a point that answers, and against its failsafe; ``phases`` the site has."""
+    if not reading.connected:
+        return ()
+    return (*_of_values(spec.profile, reading, phases), *_of_failsafe(spec, reading))
 
 
-def _doubts(profile: Profile, reading: PointReading, phases: int) -> Iterator[str]:
+def _of_failsafe(spec: PointSpec, reading: PointReading) -> Iterator[str]:
+    """A failsafe that is not what the site file wants, once it was seen to and the device was told something."""
+    seen, wish, failsafe = reading.failsafe, spec.failsafe, spec.profile.failsafe
+    told_once = spec.managed and reading.setpoint.written_milli is not None
+    if wish is None or not told_once or seen.verdict == "verified":
+        return
+    if None in {failsafe.current_read, failsafe.timeout_read}:
+        return  # this make cannot prove it: a standing warning of the site file
+    current = "no current" if seen.current_a is None else f"{seen.current_a:g} A"
+    timeout = "no time-out" if seen.timeout_s is None else f"{seen.timeout_s:g} s"
+    how = "unsafe" if seen.verdict == "unsafe" else "not readable"
+    yield (
+        f"its failsafe is {how} (read {current}, {timeout}; wanted "
+        f"{wish.current_a:g} A after {wish.timeout_s:g} s): it counts at its nameplate when it falls silent; set it on "
+        "the device, or allow it to be written"
+    )
+
+
+def _of_values(profile: Profile, reading: PointReading, phases: int) -> Iterator[str]:
     make = f"{profile.vendor} {profile.id}"
     wild = [role for role, sample in reading.roles.items() if sample.quality == OUT_OF_RANGE]
     if wild:

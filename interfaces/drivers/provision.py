@@ -16,7 +16,7 @@ from interfaces.drivers.failsafe import in_register_unit, timeout_to_write_s
 from interfaces.drivers.fingerprint import is_foreign, suspicions
 from interfaces.drivers.modbus import ModbusPort
 from interfaces.drivers.profile import Register
-from interfaces.drivers.readings import PointReading
+from interfaces.drivers.readings import FailsafeStatus, PointReading
 from interfaces.drivers.register_sets import find_register_set
 from interfaces.drivers.registers import EncodeFailure, exact, writable_words
 from interfaces.drivers.replies import ReadFailure, WriteFailure, no_answer_of
@@ -52,8 +52,12 @@ async def provision(port: ModbusPort, device: Device) -> ReadFailure | WriteFail
         suspect = (*suspect, (await find_register_set(port, profile, device.spec.unit)).advice)
     foreign = is_foreign(profile, device.values)
     device.reading = replace(device.reading, suspect=suspect, foreign=foreign)
+    before = device.reading.failsafe
+    device.reading = replace(device.reading, failsafe=FailsafeStatus())  # what cannot be read any more proves nothing
     # What it was told before we came is read too: whoever sets it back to that later can be recognised.
     failure = await read_now(port, device, (*names, *held))
+    if failure is not None:
+        device.reading = replace(device.reading, failsafe=before)
     if failure is not None or not device.spec.managed or foreign:
         return failure  # nothing is prepared in what may be another make's registers
     wanted = [(write.register, write.register, exact(write.constant or 0.0)) for write in profile.on_connect]
