@@ -39,6 +39,8 @@ NOTHING: Final = Fixed(np.zeros(0, dtype=np.int64), np.zeros(0), np.zeros(0))
 
 def joined(first: Fixed, second: Fixed) -> Fixed:
     """Both; where they name the same column the second wins, so pass what is narrower there."""
+    if not (first.columns.size and second.columns.size):
+        return first if first.columns.size else second
     columns = np.concatenate([first.columns, second.columns])
     lower, upper = np.concatenate([first.lower, second.lower]), np.concatenate([first.upper, second.upper])
     last = len(columns) - 1 - np.unique(columns[::-1], return_index=True)[1]
@@ -51,11 +53,13 @@ def first_fixing(program: Program, x: Floats, *, strict: bool = False) -> Fixed:
     ``strict``: currents are fixed from below only where they fit while batteries and cars feed nothing in.
     """
     share, start = _starts(program, x)
-    both = directions(program, x)
-    if not (_mixed(share, start) or _too_small(program, x) or both.columns.size):
+    both, early = directions(program, x), _early(program, x)
+    small = (early.current_a > BOTH_WAYS) & (early.current_a < early.least_a - BOTH_WAYS)
+    mixed = (np.abs(share - start) > BOTH_WAYS).any()
+    if not (small.any() or mixed or both.columns.size):
         return NOTHING
     runs = _fixed(program, "run", slice(None), start, start) if len(start) else NOTHING
-    return joined(joined(runs, _minimum(program, x, start, strict=strict)), both)
+    return joined(joined(runs, _minimum(program, early, start, strict=strict)), both)
 
 
 def directions(program: Program, x: Floats, *, all_steps: bool = False) -> Fixed:
@@ -99,29 +103,20 @@ def _starts(program: Program, x: Floats) -> tuple[Floats, Floats]:
     return share, chosen
 
 
-def _mixed(share: Floats, start: Floats) -> bool:
-    return bool((np.abs(share - start) > BOTH_WAYS).any())
-
-
-def _too_small(program: Program, x: Floats) -> bool:
-    early = _early(program)
-    current = cell_currents(program, x)[0][early.cell]
-    return bool(((current > BOTH_WAYS) & (current < early.least_a - BOTH_WAYS)).any())
-
-
 @dataclass(frozen=True, slots=True)
 class Early:
-    """Cells of the first steps, of cars with a minimum: ``least_a`` they charge with if at all.
+    """Cells of the first steps, of cars with a minimum: ``current_a`` in the relaxation, ``least_a`` if not none.
 
     ``space_kwh`` (N,): what the car can take.
     """
 
     cell: Ints
+    current_a: Floats
     least_a: Floats
     space_kwh: Floats
 
 
-def _early(program: Program) -> Early:
+def _early(program: Program, x: Floats) -> Early:
     cars, cells, grid = program.instance.cars, program.layout.cells, program.instance.grid
     cell = np.flatnonzero((cells.step < FIRM_STEPS) & (cars.min_a[cells.car] > 0.0))
     car = cells.car[cell]
@@ -129,18 +124,19 @@ def _early(program: Program) -> Early:
     store = (cars.capacity_kwh - cars.soc_kwh) / np.where(feeds, cars.efficiency, 1.0)
     space = np.maximum(np.where(feeds, store, cars.energy_kwh), 0.0)
     fills = space[car] / (cars.kw_per_a[car] * grid.dt_h[cells.step[cell]])
-    return Early(cell, np.minimum(cars.min_a[car] * cells.share[cell], fills), space)
+    current = cell_currents(program, x)[0][cell]
+    return Early(cell, current, np.minimum(cars.min_a[car] * cells.share[cell], fills), space)
 
 
-def _minimum(program: Program, x: Floats, start: Floats, *, strict: bool) -> Fixed:
+def _minimum(program: Program, early: Early, start: Floats, *, strict: bool) -> Fixed:
     """Bounds of the first steps' currents: at least the minimum, or none."""
-    cells, layout, vectors, early = program.layout.cells, program.layout, program.vectors, _early(program)
+    cells, layout, vectors = program.layout.cells, program.layout, program.vectors
     if not early.cell.size:
         return NOTHING
-    current, most = cell_currents(program, x)[0][early.cell], program.reach.cell_a[early.cell]
+    current, most = early.current_a, program.reach.cell_a[early.cell]
     wanted = (current >= HALF * early.least_a) & (early.least_a <= most + MARGIN) & (current > BOTH_WAYS)
     least = np.minimum(early.least_a, most)
-    on = _fitting(program, early, least, wanted, current, start, strict=strict)
+    on = _fitting(program, early, least, wanted, start, strict=strict)
     low = np.where(on, least, 0.0)
     upper = np.where(on, vectors.upper[layout.columns["x"]][early.cell], 0.0)
     lower = np.minimum(low, upper)
@@ -155,17 +151,15 @@ def _minimum(program: Program, x: Floats, start: Floats, *, strict: bool) -> Fix
     return joined(first, _fixed(program, "x above", second, (low - lower)[double], more))
 
 
-def _fitting(
-    program: Program, early: Early, least: Floats, wanted: Bools, current: Floats, start: Floats, *, strict: bool
-) -> Bools:
+def _fitting(program: Program, early: Early, least: Floats, wanted: Bools, start: Floats, *, strict: bool) -> Bools:
     """Which of the wanted minimum currents fit together, those nearest to what the relaxation gave first.
 
     Those that the relaxation gave at least their minimum fit as they did there, and need no check unless ``strict``.
     """
     cars, cells, grid = program.instance.cars, program.layout.cells, program.instance.grid
     car, step = cells.car[early.cell], cells.step[early.cell]
-    sure = wanted & (current >= least - BOTH_WAYS) & (not strict)
-    rank = -current / np.maximum(least, MARGIN)
+    sure = wanted & (early.current_a >= least - BOTH_WAYS) & (not strict)
+    rank = -early.current_a / np.maximum(least, MARGIN)
     kw = cars.kw_per_a[car] * least
     on = wanted.copy()
     steps = min(FIRM_STEPS, grid.steps)
@@ -178,7 +172,9 @@ def _fitting(
         *_rows_above(program, car, step, least, run_kw),
         (step, kw, most_kw),
     ):
-        on[on] = sure[on] | _fits(group[on], weight[on], limit, rank[on])
+        wish = np.where(on, weight, 0.0)
+        if (np.bincount(group, wish, len(limit)) > limit + MARGIN).any():
+            on &= sure | _fits(group, wish, limit, rank)
     return on
 
 
@@ -189,8 +185,10 @@ def _rows_above(
     instance, steps = program.instance, run_kw.shape[1]
     runs, cars = instance.runs, instance.cars
     taken = np.zeros((len(instance.grid.parent), PHASES, steps))
-    np.add.at(taken, runs.circuit, runs.a_per_kw[:, :, None] * run_kw[:, None, :])
-    room = program.reach.hard_a[:, :, :steps] - summed(program.tree, taken)
+    if len(runs.circuit):
+        np.add.at(taken, runs.circuit, runs.a_per_kw[:, :, None] * run_kw[:, None, :])
+        summed(program.tree, taken)
+    room = program.reach.hard_a[:, :, :steps] - taken
     room = np.concatenate([room, np.full((1, PHASES, steps), np.inf)])
     for circuit in program.tree.chain[cars.circuit].T:
         for p in range(PHASES):
