@@ -132,8 +132,9 @@ def epoch_of(text: str) -> int | None:
 def steps_between(starts: Sequence[int]) -> list[int]:
     """Length of each step of which only the begins are known, in order.
 
-    It reaches to the next begin. A distance that no market has, or one that alone is longer than those around it, is
-    a hole: the step is as long as the one before it (the first: as the next that is known).
+    It reaches to the next begin. A distance that no market has, that does not begin at a whole one of its kind (an
+    hour at the hour), or that alone is longer than those around it, is a hole: the step is as long as the one before
+    it (the first: as the next that is known).
     """
     distances = [later - earlier for earlier, later in pairwise(starts)]
     known = [one for one in distances if one in STEPS_S]
@@ -142,7 +143,7 @@ def steps_between(starts: Sequence[int]) -> list[int]:
     for k, distance in enumerate(distances):
         after = distances[k + 1] if k + 1 < len(distances) else distance
         alone = k > 0 and distance > last and after < distance
-        if distance in STEPS_S and not alone:
+        if distance in STEPS_S and starts[k] % distance == 0 and not alone:
             last = distance
         found.append(last)
     return [*found, last] if starts else []
