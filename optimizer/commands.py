@@ -19,3 +19,11 @@ def weather(argv: list[str]) -> int:
 
     run(argv)
     return EXIT_OK
+
+
+def solve(argv: list[str]) -> int:
+    """`optimizer solve PROBLEM.json`: the plan of one problem; 2 when it is refused."""
+    from optimizer.service.solve_command import run  # noqa: PLC0415
+
+    run(argv)
+    return EXIT_OK

@@ -50,7 +50,7 @@ class Planned:
     """A plan and everything that belongs to it. T steps, A assets.
 
     ``setpoint_ma`` (T, A) mA per conductor, signed; ``value_ppm`` (T, A); ``planned_import_mw`` (T,) net, negative
-    where the site feeds in. ``believed_load_kw``, ``believed_pv_kw``, the prices (T,): the forecast it trusted. ``status``:
+    where the site feeds in. ``believed_load_kw``, ``believed_pv_kw``, prices (T,): the forecast it trusted. ``status``:
     optimal, incumbent or heuristic. ``objective_eur``, ``bound_eur``: of the solution before whole device steps.
     ``events``: who will not be ready. ``notes``: what was assumed, filled, clamped.
     """
