@@ -6,6 +6,7 @@ takes its place.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 
 import highspy
@@ -15,7 +16,7 @@ from optimizer.core.heuristic import NO_BOUND_EUR, completed, heuristic
 from optimizer.core.instance import Floats, Instance, Ints, Solution
 from optimizer.core.lp import Program, program_of, renewed
 from optimizer.core.rounding import NOTHING, Fixed, directions, first_fixing, joined
-from optimizer.core.solution import solution_of, values_of
+from optimizer.core.solution import Values, solution_of, values_of
 from optimizer.core.verify import verify
 
 OPTIONS: Final[dict[str, Any]] = {
@@ -29,6 +30,16 @@ OPTIONS: Final[dict[str, Any]] = {
 NO_DEADLINE_S: Final = 1e9
 MOST_TURNS: Final = 4
 """Fixing one direction moves others; at the last turn every direction is fixed and nothing can go both ways."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relaxed:
+    """An optimum of the relaxation: columns ``x``, its cost and values; ``until_s``: HiGHS' clock at the deadline."""
+
+    x: Floats
+    values: Values
+    bound_eur: float
+    until_s: float
 
 
 class LiveModel:
@@ -67,37 +78,48 @@ class LiveModel:
         """The plan within ``deadline_s`` seconds: the optimum, rounded; else the plan before it, where that still keeps
         every row (``incumbent``), or the heuristic one.
         """
+        relaxed = self.relax(deadline_s)
+        return self._otherwise(NO_BOUND_EUR) if relaxed is None else self.plan(relaxed)
+
+    def relax(self, deadline_s: float = NO_DEADLINE_S) -> Relaxed | None:
+        """The optimum of the relaxation; None where HiGHS has none within ``deadline_s``."""
         self._bound(NOTHING)
         until_s = self._highs.getRunTime() + deadline_s
         if not self._run(until_s):
-            return self._otherwise(NO_BOUND_EUR)
-        bound_eur, (x, dual) = self._objective_eur(), self._columns()
-        values = values_of(self.program, dual)
-        if self._round(x, until_s):
-            x = self._columns()[0]
-            objective_eur = max(self._objective_eur(), bound_eur)
-            self._last = solution_of(self.program, x, values, objective_eur, bound_eur, "optimal")
-            return self._last
-        return self._otherwise(bound_eur)
+            return None
+        x, dual = self._columns()
+        return Relaxed(x, values_of(self.program, dual), self._objective_eur(), until_s)
 
-    def _round(self, x: Floats, until_s: float) -> bool:
-        """Whether the live program now holds a plan that devices can follow; ``x``: the relaxation's columns."""
-        fixed = first_fixing(self.program, x)
+    def plan(self, relaxed: Relaxed) -> Solution:
+        """The relaxation, rounded to what devices can follow."""
+        x = self._round(relaxed)
+        if x is None:
+            return self._otherwise(relaxed.bound_eur)
+        objective_eur = max(self._objective_eur(), relaxed.bound_eur)
+        self._last = solution_of(self.program, x, relaxed.values, objective_eur, relaxed.bound_eur, "optimal")
+        return self._last
+
+    def _round(self, relaxed: Relaxed) -> Floats | None:
+        """The columns of a plan that devices can follow, None where HiGHS ran out of time over it."""
+        until_s = relaxed.until_s
+        fixed = first_fixing(self.program, relaxed.x)
         if not fixed.columns.size:
-            return True
+            return relaxed.x
         if not self._solved_with(fixed, until_s):
-            fixed = first_fixing(self.program, x, strict=True)
+            fixed = first_fixing(self.program, relaxed.x, strict=True)
             if not self._solved_with(fixed, until_s):
-                return False
+                return None
         for turn in range(MOST_TURNS):
-            more = directions(self.program, self._columns()[0])
+            x = self._columns()[0]
+            more = directions(self.program, x)
             if not more.columns.size:
-                return True
-            last = turn == MOST_TURNS - 1
-            fixed = joined(fixed, directions(self.program, self._columns()[0], all_steps=True) if last else more)
+                return x
+            if turn == MOST_TURNS - 1:
+                more = directions(self.program, x, all_steps=True)
+            fixed = joined(fixed, more)
             if not self._solved_with(fixed, until_s):
-                return False
-        return True
+                return None
+        return self._columns()[0]
 
     def _solved_with(self, fixed: Fixed, until_s: float) -> bool:
         self._bound(fixed)

@@ -6,15 +6,25 @@ path, with the terms it has not at zero. Times are process CPU time.
 
 from __future__ import annotations
 
+import gc
+import time
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 
+from interfaces.domain.units import MILLI
 from optimizer.core.instance import Batteries, Buffers, Cars, Grid, Instance, Runs, Solar
+from optimizer.core.solver import LiveModel, solve
 
-VOLTAGE_V = 230.0
-PHASES = 3
+VOLTAGE_V: Final = 230.0
+PHASES: Final = 3
+REPEATS: Final = 5
+MINIMUM_A: Final = 6.0
+"""What a car on alternating current needs at least (IEC 61851-1); the neutral problem has no minimum."""
+KB_PER_MB: Final = 1024.0
 
 
 def instance_of(file: Mapping[str, Any], min_a: float = 0.0) -> Instance:
@@ -82,3 +92,126 @@ def no_runs() -> Runs:
     """No shiftable run."""
     none = np.zeros(0, dtype=np.int64)
     return Runs(none, np.zeros((0, PHASES)), np.zeros((0, 1)), none, none)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What `bench mpc` prints; docs/bench.md says how each is measured."""
+
+    cars: int
+    steps: int
+    rows: int
+    columns: int
+    nonzeros: int
+    objective: float
+    build_ms: float
+    solve_ms: float
+    total_ms: float
+    resolve_ms: float
+    resolve_gap: float
+    rebuilds: int
+    round_ms: float
+    round_loss: float
+    rss_mb: float
+
+
+def bench_mpc(file: Mapping[str, Any]) -> Figures:
+    """Solve the neutral problem ``REPEATS`` times each way; the least time of each."""
+    neutral, with_minimum = instance_of(file), instance_of(file, MINIMUM_A)
+    rss_mb = _added_mb(neutral)
+    build_ms, solve_ms, live, found = [], [], LiveModel.build(neutral), None
+    for _ in range(REPEATS):
+        begin = time.process_time()
+        live = LiveModel.build(neutral)
+        built = time.process_time()
+        found = live.solve()
+        build_ms.append(MILLI * (built - begin))
+        solve_ms.append(MILLI * (time.process_time() - built))
+    resolve_ms, gap, rebuilds = _resolve(file, live)
+    round_ms, loss = _round(with_minimum)
+    rows, columns = live.program.layout.shape
+    return Figures(
+        cars=neutral.cars.n,
+        steps=neutral.grid.steps,
+        rows=rows,
+        columns=columns,
+        nonzeros=len(live.program.layout.matrix[1]),
+        objective=found.objective_eur if found is not None else float("nan"),
+        build_ms=min(build_ms),
+        solve_ms=min(solve_ms),
+        total_ms=min(map(sum, zip(build_ms, solve_ms, strict=True))),
+        resolve_ms=resolve_ms,
+        resolve_gap=gap,
+        rebuilds=rebuilds,
+        round_ms=round_ms,
+        round_loss=loss,
+        rss_mb=rss_mb,
+    )
+
+
+def changed(file: Mapping[str, Any], seed: int) -> Instance:
+    """The same problem a few minutes later: other prices, PV, base load, state of charge and energy still wanted."""
+    rng = np.random.default_rng(seed)
+    steps = file["steps"]
+    price_eur = 0.01 * rng.standard_normal(steps)
+    energy = np.maximum(np.array(file["energy_kwh"]) - rng.uniform(0.0, 1.0, file["n"]), 0.0)
+    battery = dict(file["battery"])
+    battery["soc0_kwh"] = float(np.clip(rng.uniform(0.4, 0.6), 0.1, 1.0)) * battery["capacity_kwh"]
+    return instance_of(
+        {
+            **file,
+            "import_eur_per_kwh": np.array(file["import_eur_per_kwh"]) + price_eur,
+            "export_eur_per_kwh": np.array(file["export_eur_per_kwh"]) + price_eur,
+            "pv_kw": np.array(file["pv_kw"]) * rng.uniform(0.8, 1.0, steps),
+            "base_kw": np.array(file["base_kw"]) * rng.uniform(0.97, 1.03, steps),
+            "energy_kwh": energy,
+            "battery": battery,
+        }
+    )
+
+
+def _resolve(file: Mapping[str, Any], live: LiveModel) -> tuple[float, float, int]:
+    """Least time of an update and a solve, the widest relative gap to a solve from nothing, programs built anew."""
+    spent_ms, gaps, rebuilds = [], [], 0
+    for seed in range(REPEATS):
+        later = changed(file, seed)
+        begin = time.process_time()
+        live.update(later)
+        again = live.solve()
+        spent_ms.append(MILLI * (time.process_time() - begin))
+        fresh = solve(later)
+        gaps.append(abs(again.objective_eur - fresh.objective_eur) / max(abs(fresh.objective_eur), 1.0))
+        rebuilds += bool(live.rebuilt)
+    return min(spent_ms), max(gaps), rebuilds
+
+
+def _round(instance: Instance) -> tuple[float, float]:
+    """Least time from the relaxation to the plan with minimum currents, and what the plan costs more, relative."""
+    spent_ms, loss = [], 0.0
+    for _ in range(REPEATS):
+        live = LiveModel.build(instance)
+        relaxed = live.relax()
+        if relaxed is None:
+            raise RuntimeError("HiGHS has no optimum of the neutral problem")
+        begin = time.process_time()
+        found = live.plan(relaxed)
+        spent_ms.append(MILLI * (time.process_time() - begin))
+        loss = (found.objective_eur - found.bound_eur) / max(abs(found.bound_eur), 1.0)
+    return min(spent_ms), loss
+
+
+def _added_mb(instance: Instance) -> float:
+    """Memory that building and solving take at their peak, above what the process held before."""
+    gc.collect()
+    before_kb = _status_kb("VmRSS")
+    # Forget the peak of loading the problem: the kernel's own switch for this.
+    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    live = LiveModel.build(instance)
+    live.solve()
+    return (_status_kb("VmHWM") - before_kb) / KB_PER_MB
+
+
+def _status_kb(name: str) -> int:
+    """One line of the kernel's account of this process."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(name + ":"))
