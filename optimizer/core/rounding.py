@@ -17,6 +17,7 @@ from optimizer.core.instance import FIRM_STEPS, Bools, Floats, Ints
 from optimizer.core.lp import Program
 from optimizer.core.lp_layout import MARGIN
 from optimizer.core.lp_tree import PHASES, run_most_kw, summed
+from optimizer.core.rounding_runs import starts_of
 from optimizer.core.solution import block, cell_currents, run_kw_of
 
 HALF: Final = 0.5
@@ -52,7 +53,8 @@ def first_fixing(program: Program, x: Floats, *, strict: bool = False) -> Fixed:
 
     ``strict``: currents are fixed from below only where they fit while batteries and cars feed nothing in.
     """
-    share, start = _starts(program, x)
+    share = block(program, x, "run")
+    start = starts_of(program, share)
     both, early = directions(program, x), _early(program, x)
     small = (early.current_a > BOTH_WAYS) & (early.current_a < early.least_a - BOTH_WAYS)
     mixed = (np.abs(share - start) > BOTH_WAYS).any()
@@ -91,16 +93,6 @@ def _numbers(program: Program, name: str) -> Ints:
 
 def _fixed(program: Program, name: str, chosen: Ints | slice, lower: Floats, upper: Floats) -> Fixed:
     return Fixed(_numbers(program, name)[chosen], lower, upper)
-
-
-def _starts(program: Program, x: Floats) -> tuple[Floats, Floats]:
-    """The start shares, and 1 for the start each run gets: the largest share, the earliest of equals."""
-    layout = program.layout
-    share = block(program, x, "run")
-    order = np.lexsort((layout.run_start, -np.round(share, 6), layout.run_of))
-    chosen = np.zeros(len(share))
-    chosen[order[np.flatnonzero(np.diff(layout.run_of[order], prepend=-1))]] = 1.0
-    return share, chosen
 
 
 @dataclass(frozen=True, slots=True)
