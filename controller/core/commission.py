@@ -15,6 +15,9 @@ Three = tuple[float | None, float | None, float | None]
 """One value per conductor or grid phase; None where nothing is known."""
 Verdict = Literal["ok", "note", "fault", "not_tested"]
 Outcome = Literal["done", "refused", "aborted"]
+Contest = Literal["", "ignored", "dropped", "fell_back", "set_back", "two_masters"]
+"""Why a setpoint is not held: not taken, dropped on the way, lost by itself, set back again and again, or changed by
+another master."""
 Watchdog = Literal["any_request", "write", "register", "none"]
 
 NOTHING: Final[Three] = (None, None, None)
@@ -131,7 +134,7 @@ class Step:
     """One commanded current and what followed. ``why``: of a step that was refused or given up.
 
     ``offered_s``, ``measured_s``: from the command until the charger said so, and until the car followed.
-    ``problem``: of the write, as the driver saw it.
+    ``problem``: of the write, as the driver saw it, and ``contest`` its pattern where read-backs contradict it.
     """
 
     target_a: float
@@ -140,6 +143,7 @@ class Step:
     after: Levels
     why: str = ""
     problem: str = ""
+    contest: Contest = ""
     offered_s: float | None = None
     measured_s: float | None = None
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
 from controller.core.commission import (
     FLOWS_A,
+    Contest,
     EvseRecord,
     FailsafeSeen,
     Finding,
@@ -22,6 +23,16 @@ TOLERANCE_A: Final[float] = 0.6
 FOLLOWS: Final[float] = 0.5
 """Share of a step from which another charger's current counts as moved by it."""
 NO_CAR: Final = "A"
+_TRANSPARENT: Final = "make the gateway transparent, or end the program that sets it back, then repeat"
+MEDDLED: Final[Mapping[Contest, tuple[str, str]]] = {
+    "dropped": (
+        "setpoint_overwritten",
+        f"{_TRANSPARENT}; switch remote control on in the device if there is no gateway",
+    ),
+    "set_back": ("setpoint_overwritten", _TRANSPARENT),
+    "two_masters": ("two_masters", "leave one alone in command, then repeat: chargers with two masters obey the last"),
+}
+"""Finding and what to do, where a setpoint does not stay as it was written."""
 
 
 def judge(record: EvseRecord) -> tuple[Finding, ...]:
@@ -168,6 +179,9 @@ def _exceeds(step: Step) -> bool:
 
 
 def _wrong(evse: str, step: Step) -> Finding:
+    if step.contest in MEDDLED:
+        code, do = MEDDLED[step.contest]
+        return Finding(code, evse, "fault", f"{step.target_a:g} A were commanded: the setpoint {step.problem}", do)
     drawn = largest(step.after.charger_a)
     shown = [
         "" if step.after.readback_a is None else f"it shows {step.after.readback_a:g} A",

@@ -218,7 +218,9 @@ class _Test:
         status = self._reading().setpoint
         problem = status.problem or ("" if status.written_milli is not None else "the write was never acknowledged")
         after = middle(looks)
-        self._add(Step(target_a, outcome, first, after, why, problem, times.offered_s, times.measured_s))
+        self._add(
+            Step(target_a, outcome, first, after, why, problem, status.contest, times.offered_s, times.measured_s)
+        )
 
     def _danger(self, *, proven: bool) -> str:
         """Why the current must end now; empty when nothing speaks against it."""

@@ -87,7 +87,11 @@ def _changed(contest: Contest, read: int, failsafe: int | None) -> ContestKind:
 
 
 def _never_shown(contest: Contest, read: int) -> ContestKind:
-    return "dropped" if contest.tries >= DROPPED_TRIES and read == contest.held else "ignored"
+    """It never showed the written value: dropped, where it holds what it held before, or more than it was told; a limit
+    of its own would be lower.
+    """
+    more = contest.held is None and contest.target is not None and read > contest.target
+    return "dropped" if contest.tries >= DROPPED_TRIES and (read == contest.held or more) else "ignored"
 
 
 def _sentence(kind: ContestKind, target: int, read: int, unit: str) -> str:

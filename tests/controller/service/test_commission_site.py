@@ -16,6 +16,9 @@ from tests.controller.service.commission_kit import TEXT, Yard, car, faults, fin
 
 HIGH_A = 32.0
 
+SETPOINT = 1000
+"""Register of the current these chargers are told."""
+
 
 def line(host: SiteHost, circuit: str = "gcp") -> int:
     return host.plant.topology.circuit_index[circuit]
@@ -180,6 +183,68 @@ async def test_a_setpoint_that_is_not_applied_is_found() -> None:
     records = await Yard(cars={"left": car(1)}, seed=seed).test()
     assert "setpoint_not_applied" in faults(records)
     assert [(step.target_a, step.outcome) for step in records[0].steps] == [(0.0, "done"), (6.0, "refused")]
+
+
+async def test_a_gateway_that_acknowledges_writes_and_drops_them_is_found() -> None:
+    def seed(host: SiteHost) -> None:
+        """The way of the setpoint ends in a gateway; the failsafe is in the charger already."""
+        for server, unit in host.parts["left"].homes:
+            bank = server.bank_of(unit)
+            assert bank is not None
+            bank.put("holding", SETPOINT, (16,))
+            bank.accept_writes = False
+
+    records = await Yard(cars={"left": car(1)}, seed=seed).test()
+    (one,) = findings(records)["setpoint_overwritten"]
+    assert "0 A were commanded: the setpoint does not stay written (read back 16 A after 0 A" in one.says
+    assert "make the gateway transparent" in one.do
+    assert "two_masters" not in faults(records)
+
+
+class Meddler:
+    """Somebody who writes the setpoint two seconds after us: always ``values``, one after the other."""
+
+    def __init__(self, *values_a: int) -> None:
+        self._values_a, self._turn, self._since_s = values_a, 0, float("inf")
+
+    def seed(self, host: SiteHost) -> None:
+        for server, unit in host.parts["left"].homes:
+            bank = server.bank_of(unit)
+            assert bank is not None
+            self._bank, self._inner = bank, bank.on_write
+            bank.put("holding", SETPOINT, (self._values_a[0],))
+            bank.on_write = lambda table, addr, words: self._wrote(host, table, addr, words)
+
+    def _wrote(self, host, table, addr, words):
+        if addr == SETPOINT:
+            self._since_s = host.plant.now_s
+        return self._inner(table, addr, words) if self._inner else None
+
+    def watch(self, host: SiteHost) -> None:
+        if host.plant.now_s - self._since_s >= 2.0:
+            self._since_s, value_a = float("inf"), self._values_a[self._turn % len(self._values_a)]
+            self._turn += 1
+            if self._inner:
+                self._inner("holding", SETPOINT, (value_a,))
+            self._bank.put("holding", SETPOINT, (value_a,))
+
+
+async def test_a_gateway_that_sets_the_setpoint_back_after_two_seconds_is_found() -> None:
+    meddler = Meddler(12)
+    records = await Yard(cars={"left": car(1)}, seed=meddler.seed, watch=meddler.watch).test()
+    one = findings(records)["setpoint_overwritten"][0]
+    assert "the setpoint does not stay written (read back 12 A after 0 A): a gateway or another master" in one.says
+    assert "two_masters" not in faults(records)
+    assert "setpoint_not_applied" not in faults(records)
+
+
+async def test_two_masters_are_found() -> None:
+    meddler = Meddler(8, 13, 9, 14, 7)
+    records = await Yard(cars={"left": car(1)}, seed=meddler.seed, watch=meddler.watch).test()
+    one = findings(records)["two_masters"][0]
+    assert "the setpoint is changed by somebody else (0 A was written and shown, then it held" in one.says
+    assert "leave one alone in command" in one.do
+    assert "setpoint_overwritten" not in faults(records)
 
 
 async def test_a_car_that_does_not_react_is_named() -> None:
