@@ -11,7 +11,7 @@ from typing import Annotated, Final
 from pydantic import Field
 
 from interfaces.domain.topology import PHASES, Asset, AssetKind, Topology
-from interfaces.domain.units import MILLI, MISSING
+from interfaces.domain.units import MILLI, MISSING, w_from_mw
 from optimizer.core.problem_types import STRICT, Amps, Efficiency, Id, Kw, Kwh, PerPhase, Phase, Phases, Share
 
 BATTERY_EFFICIENCY: Final[float] = 0.95
@@ -150,7 +150,7 @@ def circuits_of(topology: Topology) -> tuple[CircuitFacts, ...]:
                 background_max_a=None if int(worst_ma[0]) == MISSING else _amps(worst_ma.tolist()),
                 metered=bool(topology.metered[k]),
                 firm_export=bool(topology.firm_export[k]),
-                max_import_kw=None if power_mw == MISSING else power_mw / MILLI / MILLI / MILLI,
+                max_import_kw=None if power_mw == MISSING else w_from_mw(power_mw) / MILLI,
             )
         )
     return tuple(found)
