@@ -84,10 +84,15 @@ def forecast(
     flags = _weather_flags(chain.known, sun)
     shift = fresh = np.zeros(steps)
     if recent is not None:
-        correction, climate = _learned(plant, weather, recent.until(start_epoch_s), epoch_s, climate)
+        # The first quarter is always among the wanted rows: its usual share is what a blind past is compared with.
+        wanted = ~chain.known & sun.up
+        wanted[:1] = True
+        correction, climate[wanted] = _learned(
+            plant, weather, recent.until(start_epoch_s), epoch_s[wanted], climate[wanted]
+        )
         if correction.samples:
             flags += (Flag.CORRECTED,)
-        chain = _Chain(chain.clear_kw, chain.index * correction.ratio, chain.known)
+        chain = _Chain(chain.clear_kw * correction.ratio, chain.index, chain.known)
         if correction.samples:
             fresh = correction.freshness(epoch_s)
         shift = correction.shift * fresh

@@ -19,8 +19,8 @@ FRESH_SHARE: Final = 0.05
 RATIO_BOUNDS: Final = (0.5, 1.3)
 """Beyond these something is broken or misdeclared; that is for people, not for a silent correction."""
 RATIO_HALF_LIFE_S: Final = 7.0 * SECONDS_PER_DAY
-RATIO_PRIOR: Final = 20.0
-"""Weight of the declared plant, in full-sun quarters: five hours of clear sky outweigh it."""
+RATIO_PRIOR: Final = 10.0
+"""Weight of the declared plant, in full-sun quarters: half a day of sun outweighs it."""
 RATIO_STALE_S: Final = 14.0 * SECONDS_PER_DAY
 """The ratio has lost half its grip when the last sample is this old."""
 LEAST_EXPECTED: Final = 0.15
@@ -40,8 +40,8 @@ OWN_PRIOR: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Correction:
-    """``ratio`` for the expected share; ``shift`` of the share at ``last_s`` (end of the last sample); ``samples``
-    how many were used.
+    """``ratio`` of the plant to the declared one; ``shift`` of the share of its clear-sky power at ``last_s`` (end of
+    the last sample); ``samples`` how many were used.
     """
 
     MEMORY_S: ClassVar[int] = 14 * SECONDS_PER_DAY
@@ -64,7 +64,7 @@ def corrected_by(
     """The correction from usable daylight samples (N,), and ``climate`` (T, Q) mixed with the plant's own shares.
 
     ``measured`` and ``said`` are shares of ``clear_kw``; ``known`` where ``said`` came from weather; ``epoch_s`` (T,)
-    the quarters to forecast.
+    the quarters whose rows of ``climate`` are wanted, from the first of the forecast on.
     """
     if not len(past_s) or not len(epoch_s):
         return Correction(1.0, 0.0, 0.0, 0), climate
@@ -73,8 +73,9 @@ def corrected_by(
     light = clear_kw / clear_kw.max()
     stale_s = float(epoch_s[0]) - last_s
     ratio = _ratio(measured, np.where(known, said, 0.0), light * _halving(age_s, RATIO_HALF_LIFE_S), stale_s)
+    measured = measured / ratio
     own = _own_rows(past_s, measured, light * _halving(age_s, OWN_HALF_LIFE_S), epoch_s, climate)
-    errors = measured - np.where(known, said * ratio, own[0, MEDIAN])
+    errors = measured - np.where(known, said, own[0, MEDIAN])
     shift = _shift(errors, light * np.exp(-age_s / SHIFT_WINDOW_S))
     return Correction(ratio, shift, last_s, len(past_s)), own
 
