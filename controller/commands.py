@@ -164,13 +164,17 @@ def device_discover(argv: list[str]) -> int:
     from controller.service.device_show import print_sweep, sweep_figures  # noqa: PLC0415
 
     parser = command_parser(
-        "device discover", "Find Modbus TCP devices in a range of addresses. Reads, never writes.", figures=True
+        "device discover",
+        "Find Modbus devices in a range of addresses, also behind gateways. Reads, never writes.",
+        figures=True,
     )
     parser.add_argument(
         "--range", required=True, metavar="RANGE", help="192.168.1.10-40, 192.168.1.0/24 or one address"
     )
     parser.add_argument("--port", action="append", metavar="P", help="TCP ports, such as 502,1502 (default: 502)")
-    parser.add_argument("--unit", action="append", metavar="U", help="unit ids, such as 1-10,255 (default: usual ones)")
+    parser.add_argument(
+        "--unit", "--units", action="append", metavar="U", help="unit ids, such as 1-10,255 (default: usual ones)"
+    )
     arguments = parser.parse_args(argv)
     sweep = search(arguments.range, arguments.port or ["502"], arguments.unit or [])
     if arguments.json:

@@ -1,7 +1,8 @@
 """`device discover`: which Modbus devices answer in a range of addresses, told by the fingerprints of the profiles.
 
 It runs when a person asks for it, reads only, and is bounded: so many addresses, ports and units, one question at a
-time per device, and a device that falls silent is left alone.
+time per device, and a device that falls silent is left alone. A port that takes a connection and answers no unit in
+Modbus TCP is asked once more in RTU frames: it may be a gateway that only passes them on.
 """
 
 from __future__ import annotations
@@ -12,11 +13,18 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
-from typing import Final
+from typing import Final, Literal
 
-from controller.service.device_match import Candidate, Seen, candidates_of, default_units, shown_identity
+from controller.service.device_match import (
+    Candidate,
+    Seen,
+    candidates_of,
+    default_line_units,
+    default_units,
+    shown_identity,
+)
 from interfaces.drivers.clock import monotonic_s
-from interfaces.drivers.links import TcpLink
+from interfaces.drivers.links import Line, RtuOverTcpLink, TcpLink
 from interfaces.drivers.modbus import ModbusPort
 from interfaces.errors import UserError
 
@@ -27,10 +35,15 @@ HOSTS_AT_ONCE: Final = 16
 REPLY_TIMEOUT_S: Final = 0.5
 MAX_TEXT: Final = 100
 UNKNOWN: Final = "answers Modbus, and no fingerprint fits"
-SILENT: Final = "takes a connection and answers none of the unit ids asked"
+SILENT: Final = "takes a connection and answers none of the unit ids asked, neither in Modbus TCP nor in RTU frames"
 TAKEN: Final = "takes a connection and hangs up: another program may hold its only one"
 
+RTU_NOTE: Final = "answers in RTU frames: a gateway to a serial line (`gateway` in the site file, `--rtu` by hand)"
+LINE: Final = Line(max_response_s=0.5)
+"""The slowest of all makes, at the usual 9600 baud; the speed behind a gateway is the gateway's own setting."""
+
 Address = ipaddress.IPv4Address
+Framing = Literal["tcp", "rtu"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +51,7 @@ class Discovered:
     """A unit that answers, or a port that takes a connection and no question (``units`` empty).
 
     ``units``: all that show this same device. ``identity``: serial number, model and firmware where they can be read.
+    ``framing``: how it was asked when it answered.
     """
 
     host: str
@@ -46,6 +60,7 @@ class Discovered:
     candidates: tuple[Candidate, ...] = ()
     identity: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    framing: Framing = "tcp"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +69,15 @@ class Duplicate:
 
     serial: str
     places: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What one way of asking a port brought; ``taken``: it took the connection, ``hung_up``: and ended it itself."""
+
+    found: tuple[Discovered, ...] = ()
+    taken: bool = True
+    hung_up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +139,12 @@ def numbers_of(texts: Iterable[str], name: str, low: int, high: int, most: int) 
 async def discover(addresses: Sequence[Address], ports: Sequence[int], units: Sequence[int]) -> Sweep:
     """Ask every address; ``units`` empty: those the profiles leave the factory with."""
     asked = tuple(units) or default_units()
+    on_lines = tuple(units) or default_line_units()
     turn = asyncio.Semaphore(HOSTS_AT_ONCE)
 
     async def one(address: Address) -> list[Discovered]:
         async with turn:
-            return [found for port in ports for found in await _at(str(address), port, asked)]
+            return [found for port in ports for found in await _at(str(address), port, asked, on_lines)]
 
     found = tuple(each for places in await asyncio.gather(*map(one, addresses)) for each in places)
     return Sweep(len(addresses), tuple(ports), asked, found, duplicates_of(found))
@@ -142,25 +167,38 @@ def _too_many(count: int) -> UserError:
     return UserError(f"--range holds {count} addresses; one search asks at most {MAX_ADDRESSES}, so take it in parts")
 
 
-async def _at(host: str, port: int, units: Sequence[int]) -> list[Discovered]:
-    """Every unit of one port, one after the other over one connection."""
-    link = ModbusPort(TcpLink(host, port, REPLY_TIMEOUT_S), monotonic_s, random.Random())  # noqa: S311  no secret
+async def _at(host: str, port: int, units: Sequence[int], on_lines: Sequence[int]) -> list[Discovered]:
+    """Every unit of one port in Modbus TCP; where none answers and nobody hangs up, in RTU frames."""
+    asked = await _asked(TcpLink(host, port, REPLY_TIMEOUT_S), units)
+    if not asked.taken:
+        return []
+    if not asked.found and not asked.hung_up:
+        asked = await _asked(RtuOverTcpLink(host, port, LINE), on_lines)
+    return _merged(asked.found) or [Discovered(host, port, (), (), {}, TAKEN if asked.hung_up else SILENT)]
+
+
+async def _asked(link: TcpLink | RtuOverTcpLink, units: Sequence[int]) -> _Asked:
+    """Every unit, one after the other over one connection."""
+    port = ModbusPort(link, monotonic_s, random.Random())  # noqa: S311  no secret
+    framing: Framing = "tcp" if isinstance(link, TcpLink) else "rtu"
     found: list[Discovered] = []
     hung_up = False
     try:
-        if await link.connect() is not None:
-            return []
+        if await port.connect() is not None:
+            return _Asked(taken=False)
         for unit in units:
-            seen = Seen(link, unit)
+            seen = Seen(port, unit)
             if not await seen.answers():
                 hung_up = hung_up or seen.hung_up
                 continue
             candidates = await candidates_of(seen)
             identity = await shown_identity(seen, candidates)
-            found.append(Discovered(host, port, (unit,), candidates, identity, "" if candidates else UNKNOWN))
+            notes = [] if candidates else [UNKNOWN]
+            notes += [RTU_NOTE] if framing == "rtu" else []
+            found.append(Discovered(link.host, link.port, (unit,), candidates, identity, "; ".join(notes), framing))
     finally:
-        await link.aclose()
-    return _merged(found) or [Discovered(host, port, (), (), {}, TAKEN if hung_up else SILENT)]
+        await port.aclose()
+    return _Asked(tuple(found), hung_up=hung_up)
 
 
 def _merged(found: Sequence[Discovered]) -> list[Discovered]:

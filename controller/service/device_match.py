@@ -99,7 +99,7 @@ class Seen:
     async def _wait(self) -> None:
         """A device that hung up is called again when the back-off allows."""
         if not self._port.connected:
-            self.hung_up = True
+            self.hung_up = self.hung_up or self._port.hung_up
             await asyncio.sleep(max(0.0, self._port.retry_at_s - monotonic_s()))
 
 
@@ -110,6 +110,15 @@ def default_units() -> tuple[int, ...]:
     told = [unit for profile in profiles for unit in dict.fromkeys(profile.points.units)]
     told += [profile.points.station_unit for profile in profiles if profile.points.station_unit is not None]
     return (*sorted(set(told), key=lambda unit: (-told.count(unit), unit)), *SUNSPEC_UNITS)
+
+
+@cache
+def default_line_units() -> tuple[int, ...]:
+    """The units that devices on a serial line leave the factory with."""
+    profiles = [profile for name in profile_ids() if (profile := find_profile(name)) is not None]
+    lines = [profile for profile in profiles if profile.rtu is not None]
+    told = [p.points.units[0] if p.rtu is None or p.rtu.unit_id is None else p.rtu.unit_id for p in lines]
+    return tuple(sorted(set(told), key=lambda unit: (-told.count(unit), unit)))
 
 
 async def candidates_of(seen: Seen) -> tuple[Candidate, ...]:

@@ -168,4 +168,5 @@ def _found(one: Discovered) -> dict[str, object]:
         "identity": dict(one.identity),
         "serial": one.identity.get("serial"),
         "note": one.note,
+        "framing": one.framing,
     }

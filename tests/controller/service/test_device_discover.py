@@ -9,6 +9,7 @@ import pytest
 
 from controller.service.device_discover import addresses_of, numbers_of
 from interfaces.cli import main
+from interfaces.drivers.links import Line
 from interfaces.drivers.modbus_server import ModbusServer
 from interfaces.errors import UserError
 from tests.controller.service.device_kit import Cells, complaint, figures, run, server_of
@@ -114,6 +115,38 @@ async def test_what_is_no_device_of_ours_is_listed_with_what_it_does(capsys):
         assert "answers none of the unit ids" in found["found"][0]["note"]
 
 
+def line(*devices: tuple[int, str, Cells]) -> ModbusServer:
+    """A transparent gateway with devices on the serial line behind it."""
+    units = {}
+    for unit, name, cells in devices:
+        one = server_of(name, cells)
+        units[unit] = next(iter(one.units.values()))
+    return ModbusServer(units, framing="rtu")
+
+
+async def test_a_gateway_that_passes_rtu_frames_on_is_asked_in_rtu_frames(capsys, monkeypatch):
+    quick = Line(baud=115200, max_response_s=0.1, turnaround_s=0.0)
+    monkeypatch.setattr("controller.service.device_discover.LINE", quick)
+    serials = ((0x4B59, 0x3031, *[0] * 5), (0x4B59, 0x3032, *[0] * 5))
+    meters = [{**METER, (1, "holding", 20480): serial} for serial in serials]
+    async with line((3, "cg_em300_et300", meters[0]), (5, "cg_em300_et300", meters[1])) as gateway:
+        words = ["discover", "--range", "127.0.0.1", "--port", str(gateway.port), "--units", "2-5"]
+        found = await figures(capsys, *words)
+        assert all(bank.writes == 0 for bank in gateway.units.values())
+        assert [(one["unit"], one["serial"], one["framing"]) for one in found["found"]] == [
+            (3, "KY01", "rtu"), (5, "KY02", "rtu"),
+        ]  # fmt: skip
+        assert found["found"][0]["candidates"][0]["profile"] == "cg_em300_et300"
+        assert "a gateway to a serial line (`gateway` in the site file, `--rtu` by hand)" in found["found"][0]["note"]
+
+
+async def test_a_gateway_that_converts_is_not_asked_in_rtu_frames(capsys):
+    async with server_of("cg_em300_et300", METER) as server:
+        found = await figures(capsys, "discover", "--range", "127.0.0.1", "--port", str(server.port), "--units", "1,9")
+        assert server.accepted == 1
+    assert [(one["unit"], one["framing"]) for one in found["found"]] == [(1, "tcp")]
+
+
 async def test_a_device_that_goes_silent_is_left_alone(capsys):
     async with server_of("alfen_eve", CHARGER) as server:
         server.units[1].hang_up = frozenset(range(1, 60_000))
@@ -168,6 +201,7 @@ def test_a_range_is_refused_before_anybody_is_asked():
 LABELS = {
     "ABB Terra AC": "ABB", "Weidmueller AC Wallbox Business": "Weidmüller",
     "Mennekes AMTRON Professional+": "Mennekes / Bender (ebee)", "Webasto Live": "Webasto / Ampure",
+    **dict.fromkeys(["Pro", "Go", "Go 2", "Home"], "Zaptec"),
     **dict.fromkeys(
         ["EM111", "EM112", "ET112", "EM330", "EM340", "ET330", "ET340", "EM530", "EM540"], "Carlo Gavazzi"
     ),
@@ -182,9 +216,9 @@ def test_every_label_is_found_in_the_list(capsys):
         assert [one["vendor"] for one in found] == [vendor], label
     keys = {"id", "kind", "vendor", "models", "aliases", "confidence", "transports"}
     assert all(set(one) == keys for one in listed["devices"])
-    assert {"tcp", "rtu", "p1"} == {way for one in listed["devices"] for way in one["transports"]}
+    assert {"tcp", "rtu", "p1", "cloud"} == {way for one in listed["devices"] for way in one["transports"]}
     others = {one["vendor"]: one for one in listed["not_supported"]}
-    assert {"Zaptec", "Easee", "Smappee", "Teltonika"} <= set(others)
+    assert {"Easee", "Smappee", "Teltonika"} <= set(others)
     assert all(one["reason"] and one["instead"] for one in others.values())
 
 
