@@ -78,8 +78,13 @@ class Fetcher:
             problems.append(str(found))
         for place, source in enumerate(sources):
             kept = self._stale(source, source.requests(start_epoch_s, until_epoch_s))
-            if kept is not None:
-                flags = (Flag.STALE, Flag.FALLBACK) if place else (Flag.STALE,)
+            if kept is not None and end_epoch_s(kept.series) > start_epoch_s:
+                marks = (
+                    (True, Flag.STALE),
+                    (place > 0, Flag.FALLBACK),
+                    (end_epoch_s(kept.series) < until_epoch_s, Flag.INCOMPLETE),
+                )
+                flags = tuple(flag for there, flag in marks if there)
                 return Fetched(kept.series.flagged(*flags), kept.fetched_epoch_s, tuple(problems))
         return SourceError(
             sources[0].title, "; ".join([problems[0].removeprefix(f"{sources[0].title}: "), *problems[1:]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -50,7 +50,7 @@ def points(found: PriceSeries | SourceError) -> list[tuple[str, float]]:
 # -- ENTSO-E ----------------------------------------------------------------------------------------------------------
 
 
-def period(start: str, end: str, resolution: str, prices: dict[int, float | str]) -> str:
+def period(start: str, end: str, resolution: str, prices: Mapping[int, float | str]) -> str:
     inner = "".join(
         f"<Point><position>{position}</position><price.amount>{price}</price.amount></Point>"
         for position, price in prices.items()
@@ -191,6 +191,3 @@ class Time:
     def pass_by(self, seconds: float) -> None:
         self.now_s += seconds
         self.epoch_s += seconds
-
-
-Parse = Callable[[bytes], object]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import pytest
 
 from interfaces.domain.series import Flag
@@ -12,7 +15,7 @@ from tests.interfaces.sources.kit import acknowledgement, epoch, error, period, 
 DAY = ("2025-10-01T22:00Z", "2025-10-02T22:00Z")
 
 
-def quarters(prices: dict[int, float | str], **options: str) -> bytes:
+def quarters(prices: Mapping[int, float | str], **options: str) -> bytes:
     return publication(time_series(period(*DAY, "PT15M", prices), **options))
 
 
@@ -106,7 +109,7 @@ def test_hours_given_in_quarters_too_are_the_quarters():
     ],
 )
 def test_days_of_92_and_100_quarters(start, end, count):
-    prices: dict[int, float | str] = dict.fromkeys(range(1, count + 1), 1) | {count: 42}
+    prices = dict.fromkeys(range(1, count + 1), 1) | {count: 42}
     found = series(parse(publication(time_series(period(start, end, "PT15M", prices)))))
     assert len(found.eur_per_kwh) == count
     assert found.start_epoch_s[-1] + 900 == epoch(end)
@@ -214,7 +217,7 @@ def test_the_request_names_zone_and_time_and_hides_the_token():
 # -- real answers -----------------------------------------------------------------------------------------------------
 
 
-def sample(reference_data, name: str) -> bytes:
+def sample(reference_data: Path, name: str) -> bytes:
     return (reference_data / "api_samples" / name).read_bytes()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -237,7 +238,7 @@ def test_the_check_character_of_each_code_is_right(zone):
 # -- real answers -----------------------------------------------------------------------------------------------------
 
 
-def sample(reference_data, name: str) -> bytes:
+def sample(reference_data: Path, name: str) -> bytes:
     return (reference_data / "api_samples" / name).read_bytes()
 
 
