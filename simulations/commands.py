@@ -13,7 +13,7 @@ HIGHEST_PORT = 65_535
 
 def device_simulate(argv: list[str]) -> int:
     """Serve one virtual device alone until Ctrl-C."""
-    parser = command_parser("device simulate", "Serve one virtual Modbus device on 127.0.0.1 until Ctrl-C.")
+    parser = command_parser("device simulate", "Serve one virtual device on 127.0.0.1 until Ctrl-C.")
     parser.add_argument("--profile", required=True, metavar="ID", help="id of a device profile, such as alfen_eve")
     parser.add_argument("--port", required=True, type=int, metavar="P", help="TCP port; 0 takes a free one")
     parser.add_argument(
@@ -32,8 +32,17 @@ def device_simulate(argv: list[str]) -> int:
 
 async def _serve_device(profile_id: str, port: int, settings: Sequence[str]) -> None:
     # Loaded here so that the other commands do not pay for it.
+    from interfaces.drivers.clock import epoch_s  # noqa: PLC0415
+    from interfaces.drivers.p1_reading import find_p1  # noqa: PLC0415
     from simulations.devices.alone import LoneDevice, address_line, profile_named, start_all  # noqa: PLC0415
+    from simulations.devices.alone_p1 import LoneMeter  # noqa: PLC0415
 
+    if find_p1(profile_id) is not None:
+        meter = LoneMeter(profile_id, settings, port=port, start_epoch_s=epoch_s())
+        await meter.start()
+        print(meter.address_line, flush=True)
+        await meter.serve()
+        return
     profile = profile_named(profile_id)
     device = LoneDevice(profile, settings)
     servers = device.servers(port)
