@@ -182,7 +182,12 @@ def _rows_above(
         summed(program.tree, taken)
     room = program.reach.hard_a[:, :, :steps] - taken
     room = np.concatenate([room, np.full((1, PHASES, steps), np.inf)])
-    for circuit in program.tree.chain[cars.circuit].T:
+    chain, nowhere = program.tree.chain[cars.circuit], len(instance.grid.parent)
+    depth = (chain < nowhere).sum(axis=1)
+    # By depth below the connection, not by distance from the car: a row's cars may hang at different depths.
+    for level in range(chain.shape[1]):
+        above = depth - 1 - level
+        circuit = np.where(above >= 0, chain[np.arange(cars.n), np.maximum(above, 0)], nowhere)
         for p in range(PHASES):
             yield circuit[car] * steps + step, least * cars.wired[car, p], room[:, p, :].reshape(-1)
 
