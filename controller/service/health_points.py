@@ -9,6 +9,7 @@ from controller.service.messages import PointStatus
 from interfaces.domain.site_hosts import outside
 from interfaces.drivers.doubts import in_words
 from interfaces.drivers.neighbours import Network
+from interfaces.drivers.p1_reading import find_p1
 from interfaces.drivers.profile_load import find_profile
 from interfaces.drivers.replies import Fault
 
@@ -34,6 +35,8 @@ def point_problems(points: Sequence[PointStatus], networks: Sequence[Network]) -
     for point in points:
         if _is_away(point):
             found[f"away.{point.key}"] = _why_away(point, networks)
+        elif point.connected and point.problem and find_p1(point.profile) is not None:
+            found[f"telegram.{point.key}"] = f"{_who(point)}: {point.problem}"
         if point.setpoint_problem:
             found[f"setpoint.{point.key}"] = f"the setpoint written to {_who(point)} {point.setpoint_problem}"
         for k, text in enumerate(point.suspect):

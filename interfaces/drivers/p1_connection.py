@@ -13,6 +13,7 @@ import os
 import random
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -23,6 +24,7 @@ from interfaces.drivers.device import PointSpec
 from interfaces.drivers.interface import ipv4_of
 from interfaces.drivers.links import P1Link, P1SerialLink, P1TcpLink
 from interfaces.drivers.modbus import RECONNECT_FIRST_S, RECONNECT_MAX_S, Counters
+from interfaces.drivers.neighbours import read_mac, rivals, seen
 from interfaces.drivers.p1_reading import PERIOD_S, accepted, refused, too_slow
 from interfaces.drivers.p1_telegram import Arrived, Framer, Reason, Refused, Telegram
 from interfaces.drivers.readings import PointReading, Readings
@@ -67,6 +69,7 @@ class P1Connection:
         self._heard_s = clock()
         self._close: Callable[[], None] | None = None
         self._told = ""
+        self._macs: tuple[str, ...] = ()
         readings.points[self._key] = PointReading()
 
     @property
@@ -151,9 +154,18 @@ class P1Connection:
             source = (address, 0)
         opening = asyncio.open_connection(link.host, link.port, local_addr=source)
         reader, writer = await asyncio.wait_for(opening, CONNECT_TIMEOUT_S)
+        address = writer.get_extra_info("peername")
+        self._look_who(str(address[0]) if address else "")
         # The whole writer is kept: the library closes the connection of one that nobody holds.
         self._close = partial(_abort, writer)
         return reader
+
+    def _look_who(self, peer: str) -> None:
+        """Whose network card answers: the kernel has just talked to it."""
+        self._macs = seen(self._macs, read_mac(peer))
+        told = self._macs[-1] if self._macs else ""
+        old = self._readings.points[self._key]
+        self._readings.points[self._key] = replace(old, mac=told, rival_macs=rivals(self._macs))
 
     def _open_serial(self, link: P1SerialLink) -> asyncio.StreamReader:
         """The serial port, read by the event loop. It is opened without waiting for a carrier."""

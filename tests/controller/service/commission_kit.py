@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -15,6 +16,7 @@ from interfaces.domain.site_types import Site
 from interfaces.drivers.clock import Clock
 from interfaces.drivers.connection import Connection
 from interfaces.drivers.connections import AnyConnection
+from interfaces.drivers.p1_connection import P1Connection
 from interfaces.drivers.wiring import wires_of
 from simulations.devices.host import SiteHost
 from simulations.plant.ev import Arrival, CarTraits
@@ -22,6 +24,7 @@ from simulations.plant.site import Environment
 from tests.simulations.devices.sites import checked
 
 TICK_S: Final = 0.1
+PATIENCE_S: Final = 20.0
 MOST_JOBS: Final = 400
 START_S: Final = 1000.0
 """Where the simulated monotonic clock starts."""
@@ -66,20 +69,41 @@ class SimulatedTime:
     def __init__(self, host: SiteHost, watch: Callable[[], None]) -> None:
         self._host, self._watch = host, watch
         self._open: list[Connection] = []
+        self._listening: dict[P1Connection, asyncio.Task[None]] = {}
         self.clock: Clock = lambda: START_S + host.plant.now_s
 
     def begin(self, connection: AnyConnection) -> None:
-        assert isinstance(connection, Connection)
-        self._open.append(connection)
+        if isinstance(connection, P1Connection):
+            self._listening[connection] = asyncio.create_task(connection.run())
+        else:
+            assert isinstance(connection, Connection)
+            self._open.append(connection)
 
     async def end(self, connection: AnyConnection) -> None:
-        assert isinstance(connection, Connection)
-        self._open.remove(connection)
+        if isinstance(connection, P1Connection):
+            task = self._listening.pop(connection)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        else:
+            assert isinstance(connection, Connection)
+            self._open.remove(connection)
         await connection.aclose()
+
+    async def _advance(self) -> None:
+        """A tick of the plant; whoever listens has heard every telegram of it before anybody goes on."""
+        feeds = [part.feed for part in self._host.parts.values() if part.feed is not None]
+        async with asyncio.timeout(PATIENCE_S):
+            while self._listening and not all(feed._writers for feed in feeds):  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
+            wanted = sum(one.counters.requests for one in self._listening) - sum(feed.sent for feed in feeds)
+            self._host.advance(TICK_S)
+            wanted += sum(feed.sent for feed in feeds)
+            while sum(one.counters.requests for one in self._listening) < wanted and self._listening:  # noqa: ASYNC110
+                await asyncio.sleep(0.001)
 
     async def rest(self, seconds: float) -> None:
         for _ in range(max(1, round(seconds / TICK_S))):
-            self._host.advance(TICK_S)
+            await self._advance()
             self._watch()
             for connection in list(self._open):
                 for _ in range(MOST_JOBS):

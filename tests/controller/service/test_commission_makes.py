@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from controller.service.commission_run import Options
+from simulations.devices.host import SiteHost
+from simulations.plant.site import Environment
 from tests.controller.service.commission_kit import TEXT, Yard, car, faults, findings
 
 LEFT = "profile: webasto_live\n    modbus: {host: 10.0.1.1}"
@@ -55,3 +57,38 @@ async def test_a_station_is_tested_socket_by_socket() -> None:
         "conductor 1 on L",
     }
     assert {one.says[15:17] for one in findings(records)["phases"]} == {"L1", "L3"}
+
+
+P1 = "  - {id: m-main, profile: dsmr_p1, p1: {serial: /dev/ttyUSB0}}"
+
+
+def with_p1(profile: str = "dsmr_p1") -> str:
+    text = TEXT.replace("  - {id: m-main, profile: eastron_sdm630, modbus: {host: 10.0.0.1}}", P1, 1)
+    assert P1 in text
+    return text.replace("dsmr_p1", profile)
+
+
+@pytest.mark.parametrize("profile", ["dsmr_p1", "fluvius_p1"])
+async def test_a_meter_with_a_p1_port_proves_charger_and_phases(profile: str) -> None:
+    records = await Yard(text=with_p1(profile), cars={"left": car(1)}).test()
+    found = findings(records)
+    assert faults(records) == set()
+    assert found["meter"][0].says == "m-main follows left on L1, in size and direction"
+    assert "conductor 1 on L1, as in the site file (seen at m-main)" in found["phases"][0].says
+    assert [step.outcome for step in records[0].steps] == ["done"] * 4
+
+
+async def test_rotated_phases_are_found_beside_a_p1_meter() -> None:
+    turned = Environment(true_phases={"left": (1, 2, 0)})
+    records = await Yard(text=with_p1(), cars={"left": car(1)}, environment=turned).test()
+    assert "conductor 1 moves L2 of m-main, the site file says L1" in findings(records)["phases_rotated"][0].says
+
+
+async def test_a_silent_p1_meter_is_named() -> None:
+    def watch(host: SiteHost) -> None:
+        feed = host.parts["m-main"].feed
+        assert feed is not None
+        feed.silent = host.plant.now_s > 25.0
+
+    records = await Yard(text=with_p1(), cars={"left": car(1)}, watch=watch).test()
+    assert "meter_silent" in faults(records)

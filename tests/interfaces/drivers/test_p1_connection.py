@@ -13,18 +13,22 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from controller.service.health_points import point_notes, point_problems
+from controller.service.status import points_of
 from interfaces.drivers import p1_connection
 from interfaces.drivers.clock import monotonic_s
 from interfaces.drivers.device import PointSpec
 from interfaces.drivers.links import P1Link, P1SerialLink, P1TcpLink
 from interfaces.drivers.modbus import RECONNECT_MAX_S
 from interfaces.drivers.p1_connection import P1Connection
+from interfaces.drivers.p1_currents import NO_VOLTAGE
 from interfaces.drivers.p1_once import look
 from interfaces.drivers.p1_reading import P1_PROFILES
 from interfaces.drivers.p1_telegram import Reason
 from interfaces.drivers.readings import GOOD, PointReading, Readings
 from interfaces.drivers.replies import Fault
 from interfaces.drivers.shown import Shown
+from interfaces.drivers.wiring import Wire
 from tests.interfaces.drivers.p1_texts import BELGIAN, DUTCH, DUTCH_TEXT, with_checksum
 
 PATIENCE_S = 20.0
@@ -164,6 +168,33 @@ def test_a_meter_without_phases_says_why_it_gives_no_current():
     reading = Meter().take(with_checksum(text), 100.0)
     assert "cannot protect three phases" in reading.problem
     assert (reading.value("power_w"), reading.value("current_l1_a")) == (1000.0, None)
+
+
+def told(meter: Meter) -> tuple[str, str]:
+    """Problems and notes of the health page."""
+    wire = Wire(NOWHERE, (PointSpec("grid", P1_PROFILES["dsmr_p1"], 0, managed=False),))
+    points = list(points_of([(wire, meter.connection)], meter.readings, meter.now, phases=3))
+    return " | ".join(point_problems(points, ()).values()), " | ".join(point_notes(points).values())
+
+
+def test_how_currents_were_come_by_is_a_note_for_people():
+    meter = Meter()
+    meter.take(telegram(1), 100.0)
+    assert told(meter) == ("", "")
+    lines = [line for line in DUTCH_TEXT.splitlines() if ".7.0(" not in line or "*V)" not in line]
+    meter.take(with_checksum("\n".join(lines).replace("123456S", "123457S")), 101.0)
+    problems, notes = told(meter)
+    assert problems == ""
+    assert notes == f"grid: {meter.reading.notes[0]}"
+    assert NO_VOLTAGE in notes
+
+
+def test_a_meter_that_is_too_slow_for_its_profile_is_a_problem_for_people():
+    meter = Meter()
+    for n in range(6):
+        meter.now = 100.0 + 10 * n
+        meter.take(telegram(n), meter.now)
+    assert "grid at 127.0.0.1:9: telegrams come every 10 s, the site file says 1 s" in told(meter)[0]
 
 
 async def test_a_stream_is_read_and_never_written_to():
