@@ -38,6 +38,10 @@ HURRY_SHARE: Final[float] = 0.5
 """A session that does not defer pays for waiting, over its whole stay, at most this share of what a shortage costs."""
 
 
+LATER_PREMIUM: Final[float] = 1.1
+"""What is charged after the horizon costs the mean price of this one and a tenth more: at equal prices now is surer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Worth:
     """``short_kwh``, ``short_eur_per_kwh`` (N, 2 + shares): later, then the shares of the class, then what is
@@ -74,7 +78,7 @@ def worth_of(
     inside = factor ** (np.arange(SHARES) / SHARES)
     guaranteed_eur = base * factor**classes
     mean_eur = float(np.average(prices.import_eur_per_kwh, weights=steps.dt_h))
-    later_eur = min(max(mean_eur, 0.0), base)
+    later_eur = min(LATER_PREMIUM * max(mean_eur, 0.0), base)
     widths, costs = np.zeros((len(needs), SHARES + 2)), np.zeros((len(needs), SHARES + 2))
     for i, need in enumerate(needs):
         first_kwh = min(need.guaranteed_kwh, need.energy_kwh)

@@ -116,6 +116,7 @@ def _taken(problem: Problem, compiled: Compiled, solution: Solution) -> Floats:
     room = Room(problem, compiled, solution)
     for i in np.argsort(-cars.short_eur_per_kwh[:, 1], kind="stable").tolist():
         most = float(cars.max_a[i])
+        _hold(i, out[i], room, compiled)
         for t in np.flatnonzero((out[i] > DUST_A) & _odd(i, out[i], share[i], compiled)).tolist():
             wanted = max(float(out[i, t]) / max(float(share[i, t]), LEAST_SHARE), float(cars.min_a[i]))
             out[i, t] = room.raised(i, t, float(out[i, t]), min(wanted, most))
@@ -123,6 +124,26 @@ def _taken(problem: Problem, compiled: Compiled, solution: Solution) -> Floats:
         if ((late > DUST_A) & (late < cars.min_a[i] - DUST_A)).any():
             _gather(i, out[i], room, compiled)
     return out
+
+
+def _hold(i: int, current: Floats, room: Room, compiled: Compiled) -> None:
+    """First steps that differ from the last plan by no more than one device step keep its current; in place.
+
+    The solver works in fractions of a step: without this, rounding would turn its noise into whole amperes.
+    """
+    cars, step_a = compiled.instance.cars, compiled.fleet.evses[i].step_a
+    for t, before in enumerate(cars.previous_a[i].tolist()):
+        now = float(current[t])
+        if not (before >= cars.min_a[i] and now >= cars.min_a[i]) or now >= cars.max_a[i] - DUST_A:
+            continue
+        if abs(before - now) > step_a + DUST_A:
+            continue
+        if before < now:
+            room.given_back(i, t, now - before)
+            current[t] = before
+        else:
+            held = room.raised(i, t, now, before)
+            current[t] = held
 
 
 def _odd(i: int, current: Floats, share: Floats, compiled: Compiled) -> Bools:

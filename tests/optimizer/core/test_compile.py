@@ -426,7 +426,7 @@ def test_what_can_wait_until_after_the_horizon_costs_what_it_will_cost_then():
     for hours, wait in ((20.0, 30.0), (14.0, 11.04)):
         cars = compile_problem(problem(session("a", kwh=30.0, hours=hours))).instance.cars
         assert cars.short_kwh[0, 0] == pytest.approx(wait)
-        assert cars.short_eur_per_kwh[0, 0] == pytest.approx(0.3)
+        assert cars.short_eur_per_kwh[0, 0] == pytest.approx(0.33)
 
 
 def test_who_does_not_defer_pays_for_waiting_but_less_than_for_going_short():
