@@ -29,6 +29,7 @@ from controller.core.params import (
     NO_LIMIT,
     REGAIN_S,
     SEEN_DAYS,
+    UNREACHABLE_S,
 )
 from controller.core.records import Background, Ledger
 from interfaces.domain.image import Image
@@ -243,7 +244,9 @@ def _draws(state: Background, topology: Topology, ledger: Ledger, weights: Ints,
     may_draw = weights * ledger.exposure_ma[:, None]
     since_change_s = now_s - ledger.change_s
     slow = (topology.settle_poll_s > 1.0) & (state.newest_s <= ledger.change_s + IN_MOTION_S)
-    silent = ~np.isposinf(ledger.lost_s) | ~known[:, 0]
+    # What a remote asset draws is told by the meter of its circuit, whether or not its service answers.
+    unseen = np.where(topology.remote, now_s - state.newest_s > UNREACHABLE_S, ~np.isposinf(ledger.lost_s))
+    silent = unseen | ~known[:, 0]
     unsettled = (slow | silent) & (ledger.exposure_ma > 0)
     low = np.where(unsettled[:, None], may_draw, low)
     high = np.where(unsettled[:, None], np.maximum(high, may_draw), high)

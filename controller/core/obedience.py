@@ -37,7 +37,9 @@ def advance_obedience(
     drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
     believed = np.maximum(np.maximum(ledger.offer_ma, ledger.pending_ma.max(axis=1)), 0)
     allowed = believed * (100 + OVERDRAW_SHARE_PERCENT) // 100 + OVERDRAW_MA
-    over = topology.is_evse & (drawn > allowed)
+    # Without its service a remote asset does what it is set to: that is its exposure, and no disobedience.
+    alone = topology.remote & ~np.isposinf(ledger.lost_s)
+    over = topology.is_evse & ~alone & (drawn > allowed)
     over_no = np.where(fresh, np.where(over, state.over_no + 1, 0), state.over_no)
     over_s = np.where(over_no == 0, np.inf, np.minimum(state.over_s, now_s))
     caught = over_no >= 2

@@ -34,6 +34,7 @@ from controller.core.phase_switch import mode_use, phase_orders, set_goals
 from controller.core.plausibility import rotation_use
 from controller.core.quantise import quantise
 from controller.core.raises import grant
+from controller.core.remote import around_remote
 from controller.core.rules import RULES
 from controller.core.sessions import arrived
 from controller.core.state import ControllerState
@@ -61,7 +62,8 @@ def scan(
     never_pause = _never_pause(image, topology)
     wish = keep_running(wish, state, topology, never_pause, now_s)
     demand = demand_of(state, env, wish, topology, never_pause, cost, now_s)
-    allocation = allocate(_left_for(env, state, topology, cost, now_s), demand, topology)
+    left = _left_for(env, state, topology, cost, now_s)
+    allocation = around_remote(allocate(left, demand, topology), left, demand, state.ledger, topology)
     target = np.where(allocation.on_one, 0, allocation.amps_ma)
     granted = grant(target, demand.order, env.budget, cost, image, state, params, now_s)
     setpoint = _with_exports(granted.setpoint_ma, wish, env, state, topology)

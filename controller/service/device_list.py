@@ -6,12 +6,13 @@ from interfaces.drivers.not_supported import NotSupported, not_supported
 from interfaces.drivers.p1_reading import P1_PROFILES
 from interfaces.drivers.profile import Profile
 from interfaces.drivers.profile_load import find_profile, profile_ids
+from interfaces.drivers.zaptec_point import CLOUD_PROFILES
 
 
 def matching_profiles(words: str = "") -> tuple[Profile, ...]:
     """Profiles that have every word (any case) in their id, vendor, kind, models or aliases, by kind, vendor and id."""
     found = [profile for name in profile_ids() if (profile := find_profile(name)) is not None]
-    found += P1_PROFILES.values()
+    found += (*P1_PROFILES.values(), *CLOUD_PROFILES.values())
     wanted = [one for one in found if _says(words, one.id, one.vendor, one.kind, *one.models, *one.aliases)]
     return tuple(sorted(wanted, key=lambda one: (one.kind, one.vendor.casefold(), one.id)))
 
@@ -22,7 +23,11 @@ def matching_not_supported(words: str = "") -> tuple[NotSupported, ...]:
 
 
 def transports(profile: Profile) -> list[str]:
-    """How it is reached: "tcp" Modbus TCP, "rtu" Modbus RTU on a serial line or through a gateway, "p1" a P1 port."""
+    """How it is reached: "tcp" Modbus TCP, "rtu" Modbus RTU on a serial line or through a gateway, "p1" a P1 port,
+    "cloud" its maker's service.
+    """
+    if profile.id in CLOUD_PROFILES:
+        return ["cloud"]
     if profile.id in P1_PROFILES:
         return ["p1"]
     return [name for name, there in (("tcp", profile.tcp), ("rtu", profile.rtu)) if there is not None]

@@ -51,6 +51,7 @@ from interfaces.drivers.clock import epoch_s, monotonic_s
 from interfaces.drivers.connections import connection_of
 from interfaces.drivers.outbox import Outbox
 from interfaces.drivers.readings import Readings
+from interfaces.drivers.zaptec_point import RemotePoint
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +114,7 @@ class Field:
             synchronised=clock_synchronised,
             verdict=self._verdict,
             after_scan=self._after_scan,
+            remotes={point.key: point for point in self.connections if isinstance(point, RemotePoint)},
         )
 
     async def run(self) -> int:

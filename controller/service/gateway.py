@@ -13,6 +13,8 @@ import os
 import queue
 import signal
 import threading
+import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -31,6 +33,7 @@ from controller.service.messages import (
     Bound,
     Entry,
     Hello,
+    RemoteReading,
     Setup,
     SiteText,
     Status,
@@ -40,6 +43,7 @@ from controller.service.messages import (
 from controller.service.metrics import SiteCollector
 from controller.service.process import end_with_supervisor, only_one, owned_folder
 from controller.service.realtime import limit_memory
+from controller.service.remote import RemoteChargers, RemoteThread
 from controller.service.service_file import ServiceConfig
 from controller.service.site_setup import SiteSetup, setup_of
 from interfaces.domain.codec import CodecError, pack, unpack_any
@@ -116,6 +120,7 @@ class Gateway:
         self._site_seen: tuple[int, int, int] | None = None
         self._sent_text: str | None = None
         self._binder = Binder(config.retain_dir)
+        self._remote = RemoteChargers(config.zaptec, monotonic_s, time.sleep)
         registry = CollectorRegistry()
         registry.register(SiteCollector(self.known, monotonic_s))
         pages = {"/health": self._health, "/view": lambda: view(self.known())}
@@ -142,12 +147,14 @@ class Gateway:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._forget_site)
         self._tell_where()
+        remote = RemoteThread(self._remote, self.known, self._from_thread(asyncio.get_running_loop()))
         tasks = [asyncio.create_task(self._read_for_ever()), asyncio.create_task(self._look_for_ever())]
         stopped = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
         for task in (*tasks, stopped):
             task.cancel()
         await asyncio.gather(*tasks, stopped, return_exceptions=True)
+        remote.close()
         self._journal.close()
         self._http.close()
         for task in done - {stopped}:
@@ -232,6 +239,19 @@ class Gateway:
         log.info("verdict about=%s accepted=%s reason=%r", verdict.about, verdict.accepted, verdict.reason)
         if verdict.about == "site":
             self._known = replace(self._known, site_verdict=verdict)
+
+    def _from_thread(self, loop: asyncio.AbstractEventLoop) -> Callable[[RemoteReading], None]:
+        """``_tell_field`` for another thread."""
+
+        def tell(reading: RemoteReading) -> None:
+            loop.call_soon_threadsafe(self._tell_field, reading)
+
+        return tell
+
+    def _tell_field(self, reading: RemoteReading) -> None:
+        """Hand it over where somebody listens; the next one comes within a minute."""
+        if self._writer is not None:
+            self._writer.write(framed(pack(reading)))
 
     async def _look_for_ever(self) -> None:
         while True:

@@ -127,6 +127,8 @@ class Gather:
         self._table = _Table(topology.n, topology.c)
         self._bindings = NOBODY_BOUND
         self._ids = tuple(asset.id for asset in topology.assets)
+        remote = np.flatnonzero(topology.remote).tolist()
+        self._own_meters = tuple((column, topology.chain[column][0]) for column in remote)
 
     def image(self, readings: Mapping[str, PointReading], inputs: Inputs) -> Image:
         """The image of this instant; its columns are copies and never change."""
@@ -145,7 +147,16 @@ class Gather:
                 self._asset(column, source, reading)
             if new or rebound:
                 table.identity[column] = self._identity(source, inputs.bindings, reading)
+        for column, line in self._own_meters:
+            self._measured_apart(column, line)
         return self._frozen(inputs)
+
+    def _measured_apart(self, column: int, line: int) -> None:
+        """What a remote asset draws: all that flows in its circuit, which feeds nothing else."""
+        table = self._table
+        if table.meter_sample_s[line] > table.asset_sample_s[column]:
+            table.asset_ma[column] = np.maximum(table.meter_ma[line], 0)
+            table.asset_sample_s[column] = table.meter_sample_s[line]
 
     def _meter(self, line: int, source: Source, reading: PointReading | None, bindings: Bindings) -> None:
         """A meter that is another one than the bound one measures something else: it counts as silent. So does one that

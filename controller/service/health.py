@@ -19,6 +19,7 @@ from interfaces.domain.topology import PHASES, ROWS_PER_CIRCUIT, Topology
 from interfaces.domain.units import MILLI, MISSING, a_from_ma, w_from_mw
 from interfaces.drivers.neighbours import Network
 from interfaces.drivers.replies import Fault
+from interfaces.drivers.zaptec_point import CLOUD_PROFILES
 
 SILENT_S: Final = 5.0
 """No scan for this long: the field process hangs or is gone."""
@@ -58,6 +59,7 @@ def problems(known: Known, now_s: float) -> dict[str, str]:
     found |= _of_status(known.status)
     found |= _of_interface(known)
     found |= {} if known.status is None else point_problems(known.status.points, known.networks)
+    found |= _of_services(known)
     found |= {f"identity.{device}": text for device, text in known.identities.items()}
     if known.site_verdict is not None and not known.site_verdict.accepted:
         found["site"] = f"the changed site file is refused, the old one runs: {known.site_verdict.reason}"
@@ -88,6 +90,12 @@ def _of_status(status: Status | None) -> dict[str, str]:
     if status.clock == "coarse":
         found["clock"] = "no time server has set the wall clock lately: tariff and plan steps may be off by minutes"
     return found
+
+
+def _of_services(known: Known) -> dict[str, str]:
+    """Chargers that are not reached through their maker's service, or could not be left alone safely."""
+    points = () if known.status is None else known.status.points
+    return {f"remote.{p.key}": f"{p.key}: {p.problem}" for p in points if p.profile in CLOUD_PROFILES and p.problem}
 
 
 def _of_interface(known: Known) -> dict[str, str]:

@@ -8,12 +8,22 @@ from typing import Any, Final
 
 from controller.service.gather import Inputs
 from controller.service.identity import Bindings
-from controller.service.messages import IN, MAX_IN_BYTES, Bound, DeclaredOff, OperatorOrder, SiteText, Verdict
+from controller.service.messages import (
+    IN,
+    MAX_IN_BYTES,
+    Bound,
+    DeclaredOff,
+    OperatorOrder,
+    RemoteReading,
+    SiteText,
+    Verdict,
+)
 from interfaces.domain.codec import CodecError, unpack_any
 from interfaces.domain.image import Fire
 from interfaces.domain.plan import Plan, plan_problems
 from interfaces.domain.targets import Targets
 from interfaces.domain.units import MISSING
+from interfaces.drivers.zaptec_point import seen_problem
 
 QUEUE: Final = 64
 PER_SCAN: Final = 8
@@ -48,7 +58,7 @@ class Inbox:
         """The messages of this scan, oldest first."""
         return [self.waiting.popleft() for _ in range(min(PER_SCAN, len(self.waiting)))]
 
-    def _refusal(self, message: Any, size: int) -> str:
+    def _refusal(self, message: Any, size: int) -> str:  # noqa: PLR0911  a table
         if size > MAX_MESSAGE_BYTES and not isinstance(message, SiteText):
             return f"larger than {MAX_MESSAGE_BYTES} bytes"
         match message:
@@ -62,6 +72,8 @@ class Inbox:
                 return "" if known else "fire input or limit is out of range"
             case Bound():
                 return "" if len(message.devices) == len(message.serials) else "two lists of different length"
+            case RemoteReading():
+                return seen_problem(message.seen)
             case _:
                 return ""
 

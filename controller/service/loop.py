@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from controller.core.params import Params
@@ -21,7 +21,7 @@ from controller.service.clock_watch import ClockWatch, observe
 from controller.service.failing import STOPPED, blank_report, failsafe_outcome, report_after
 from controller.service.gather import Gather, Inputs
 from controller.service.inbox import Inbox, with_message
-from controller.service.messages import Verdict
+from controller.service.messages import RemoteReading, Verdict
 from controller.service.notify import Notifier
 from controller.service.pacing import Histogram, Pacer
 from controller.service.record import Recorder
@@ -33,6 +33,7 @@ from interfaces.domain.units import NEVER_S
 from interfaces.drivers.clock import Clock
 from interfaces.drivers.outbox import Outbox
 from interfaces.drivers.readings import Readings
+from interfaces.drivers.zaptec_point import RemotePoint
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ class Plumbing:
     synchronised: Callable[[], bool]
     verdict: Callable[[Verdict], None]
     after_scan: AfterScan
+    remotes: Mapping[str, RemotePoint] = field(default_factory=dict)
+    """Points whose readings come as messages, by key."""
 
 
 class ScanLoop:
@@ -147,12 +150,22 @@ class ScanLoop:
             if isinstance(message, SiteSetup):
                 self._io.verdict(self._new_setup(message))
                 continue
+            if isinstance(message, RemoteReading):
+                self._take(message)
+                continue
             outcome = with_message(self.inputs, message)
             if isinstance(outcome, str):
                 self._io.verdict(Verdict(about, accepted=False, reason=outcome))
             else:
                 self.inputs = outcome
                 self._io.verdict(Verdict(about, accepted=True, reason=""))
+
+    def _take(self, message: RemoteReading) -> None:
+        """A reading by message; one a minute and point, so that only a refusal is worth a word."""
+        point = self._io.remotes.get(message.key)
+        refusal = f"there is no such point: {message.key}" if point is None else point.take(message.seen)
+        if refusal:
+            self._io.verdict(Verdict("remotereading", accepted=False, reason=refusal))
 
     def _new_setup(self, new: SiteSetup) -> Verdict:
         difference = site_differences(self.setup.site, new.site)

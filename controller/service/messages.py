@@ -3,7 +3,7 @@
 Field to gateway: ``Hello``, then groups that each begin with ``Setup``, plan and targets in force, and ``Snapshot``, so
 that whoever starts reading at a group can replay it; in between one ``Entry`` per scan, ``Status`` and ``Verdict``.
 Gateway to field: ``SiteText``, ``Plan``, ``Targets``, ``DeclaredOff``, ``Bound``,
-``OperatorOrder``.
+``OperatorOrder``, ``RemoteReading``.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from controller.core.state import ControllerState
 from interfaces.domain.plan import Plan
 from interfaces.domain.targets import Targets
 from interfaces.domain.telemetry import ScanRecord
+from interfaces.drivers.zaptec_point import Seen
 
 LENGTH: Final = struct.Struct("<I")
 MAX_OUT_BYTES: Final = 64 * 1024 * 1024
@@ -178,10 +179,20 @@ class OperatorOrder:
     fire: int
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteReading:
+    """What the maker's service told of the point ``key``. Its times are the monotonic ones of this machine, which are
+    the same in both processes.
+    """
+
+    key: str
+    seen: Seen
+
+
 OUT: Final[tuple[type[Any], ...]] = (
     Hello, Setup, PlanInForce, TargetsInForce, Snapshot, Entry, Status, Verdict,
 )  # fmt: skip
-IN: Final[tuple[type[Any], ...]] = (SiteText, Plan, Targets, DeclaredOff, Bound, OperatorOrder)
+IN: Final[tuple[type[Any], ...]] = (SiteText, Plan, Targets, DeclaredOff, Bound, OperatorOrder, RemoteReading)
 
 
 def framed(packed: bytes) -> bytes:

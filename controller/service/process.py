@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from controller.service.service_file import host_port
 from interfaces.domain.site_types import Site
-from interfaces.drivers.links import Link, P1Link, P1SerialLink, P1TcpLink, RtuOverTcpLink, SerialLink, TcpLink
+from interfaces.drivers.links import AnyLink, CloudLink, P1SerialLink, P1TcpLink, RtuOverTcpLink, SerialLink, TcpLink
 from interfaces.drivers.wiring import Wire, wires_of
 from interfaces.errors import UserError
 
@@ -110,11 +110,13 @@ def wires_here(site: Site, addresses: Mapping[str, str]) -> tuple[Wire, ...]:
     return tuple(Wire(_moved(_bound(wire.link, interface), addresses), wire.points) for wire in wires_of(site))
 
 
-def _bound(link: Link | P1Link, interface: str | None) -> Link | P1Link:
-    return link if isinstance(link, SerialLink | P1SerialLink) else replace(link, interface=interface)
+def _bound(link: AnyLink, interface: str | None) -> AnyLink:
+    return link if isinstance(link, SerialLink | P1SerialLink | CloudLink) else replace(link, interface=interface)
 
 
-def _moved(link: Link | P1Link, addresses: Mapping[str, str]) -> Link | P1Link:
+def _moved(link: AnyLink, addresses: Mapping[str, str]) -> AnyLink:
+    if isinstance(link, CloudLink):
+        return link
     place = link.device if isinstance(link, SerialLink | P1SerialLink) else f"{link.host}:{link.port}"
     if place not in addresses:
         return link

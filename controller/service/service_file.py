@@ -57,6 +57,18 @@ class Memory:
 
 
 @dataclass(frozen=True, slots=True)
+class ZaptecAccount:
+    """The portal user that drives Zaptec chargers, in two files that hold nothing else. ``url``: of the service."""
+
+    __pydantic_config__ = _STRICT
+    username_file: FilePath
+    password_file: FilePath
+    url: Annotated[str, Field(pattern=r"^(https://[A-Za-z0-9.-]+(:[0-9]{1,5})?|http://127\.0\.0\.1:[0-9]{1,5})$")] = (
+        "https://api.zaptec.com"
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceConfig:
     """Paths, ports and bounds of one machine. ``addresses`` moves device addresses, for a test bench."""
 
@@ -70,6 +82,7 @@ class ServiceConfig:
     realtime: bool = True
     log_level: Literal["debug", "info", "warning"] = "info"
     addresses: dict[str, str] = field(default_factory=dict)
+    zaptec: ZaptecAccount | None = None
 
     @property
     def run_dir(self) -> Path:
@@ -103,6 +116,9 @@ def load_service(path: Path | None, *, site: Path | None = None) -> ServiceConfi
     found = ServiceConfig() if path is None and not file.is_file() else _read(file)
     folder = file.parent
     found = replace(found, site=folder / found.site, state_dir=folder / found.state_dir)
+    if found.zaptec is not None:
+        names = (found.zaptec.username_file, found.zaptec.password_file)
+        found = replace(found, zaptec=ZaptecAccount(folder / names[0], folder / names[1], found.zaptec.url))
     if site is not None:
         found = replace(found, site=site)
     found = replace(found, site=found.site.absolute(), state_dir=found.state_dir.absolute())

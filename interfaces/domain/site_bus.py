@@ -13,8 +13,11 @@ from typing import Final, TypeAlias
 from interfaces.domain.device_facts import DeviceFacts
 from interfaces.domain.site_types import (
     Address,
+    BatteryEntry,
     ChargerEntry,
     DeviceEntry,
+    FailsafeEntry,
+    MakerCloud,
     MeterEntry,
     ModbusGateway,
     ModbusRtu,
@@ -32,6 +35,9 @@ BYTES_PER_WORD: Final[int] = 2
 WRITE_REQUESTS: Final[int] = 2
 WRITE_WORDS: Final[int] = 4
 """A managed device may be written once in each round and read back at once: two words each way."""
+
+CLOUD_TIMEOUT_S: Final[float] = 3600.0
+"""No maker says when a charger without internet falls back: its last offer counts for this long besides."""
 
 Line: TypeAlias = tuple[str, str, int]
 """Kind, serial device or host, port: devices with the same line wait for each other."""
@@ -62,7 +68,9 @@ def bus_cycle_s(rounds: Sequence[Round], baud: int | None) -> float:
 
 
 def line_of(address: Address) -> Line:
-    """The line an address sits on. A P1 port has a line for itself."""
+    """The line an address sits on. A P1 port has a line for itself, and so has an installation behind a service."""
+    if isinstance(address, MakerCloud):
+        return ("cloud", address.installation_id.lower(), 0)
     if isinstance(address, ModbusRtu):
         return ("rtu", address.rtu, 0)
     if isinstance(address, P1Serial):
@@ -74,13 +82,20 @@ def line_of(address: Address) -> Line:
 
 def address_of(entry: DeviceEntry) -> Address:
     """Where an entry is reached."""
-    return entry.address if isinstance(entry, MeterEntry) else entry.modbus
+    return entry.address if isinstance(entry, MeterEntry | ChargerEntry) else entry.modbus
+
+
+def left_alone(entry: ChargerEntry | BatteryEntry) -> FailsafeEntry | None:
+    """What an entry does when it no longer hears us; one behind a maker's service: what it is set to use there."""
+    if isinstance(entry, ChargerEntry) and entry.cloud is not None:
+        return FailsafeEntry(entry.cloud.installation_limit_a, CLOUD_TIMEOUT_S)
+    return entry.failsafe
 
 
 def unit_in_file(entry: DeviceEntry) -> int | None:
     """The Modbus unit the file gives an entry; None where it gives none."""
     address = address_of(entry)
-    return None if isinstance(address, P1Tcp | P1Serial) else address.unit
+    return None if isinstance(address, P1Tcp | P1Serial | MakerCloud) else address.unit
 
 
 def sections(site: Site) -> Iterator[tuple[str, Sequence[DeviceEntry]]]:

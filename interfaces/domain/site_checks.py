@@ -14,6 +14,7 @@ from interfaces.domain.site_draft import Draft
 from interfaces.domain.site_types import (
     ChargerEntry,
     DeviceEntry,
+    MakerCloud,
     MeterEntry,
     ModbusGateway,
     ModbusRtu,
@@ -36,13 +37,15 @@ KINDS: Final[dict[str, tuple[str, ...]]] = {
 }
 """What a profile must be for an entry of each section that we may write, or read as a meter."""
 
-SPEAKS: Final[dict[type, str]] = {ModbusTcp: "tcp", P1Tcp: "p1", P1Serial: "p1"}
+SPEAKS: Final[dict[type, str]] = {ModbusTcp: "tcp", P1Tcp: "p1", P1Serial: "p1", MakerCloud: "cloud"}
 """Transport of each form of address; all others carry RTU frames."""
 FORMS: Final[dict[str, str]] = {
     "tcp": "{host, port}",
     "rtu": "{rtu} or {gateway}",
     "p1": "p1: {host, port} or {serial}",
+    "cloud": "cloud: {installation_id, installation_limit_a}",
 }
+NAMES_OF_SPEECH: Final[dict[str, str]] = {"p1": "P1", "cloud": "with its maker's service"}
 NAMED: Final[dict[str, str]] = {"tcp": "'host'", "gateway": "'gateway'", "rtu": "'rtu'", "p1": "'p1'"}
 
 Place: TypeAlias = tuple[str, str, int, int]
@@ -198,7 +201,7 @@ def _transport(draft: Draft, path: Path, entry: DeviceEntry, facts: DeviceFacts)
     wanted = SPEAKS.get(type(address_of(entry)), "rtu")
     if wanted not in facts.transports:
         others = " or ".join(FORMS.get(transport, transport) for transport in facts.transports)
-        name = "P1" if wanted == "p1" else f"Modbus {wanted.upper()}"
+        name = NAMES_OF_SPEECH.get(wanted, f"Modbus {wanted.upper()}")
         draft.say(
             (*path, _key(entry)),
             f"the profile '{entry.profile}' does not speak {name}: write its address as {others}",
@@ -213,7 +216,7 @@ def _transport(draft: Draft, path: Path, entry: DeviceEntry, facts: DeviceFacts)
 
 def _key(entry: DeviceEntry) -> str:
     """The key its address is written under."""
-    return "p1" if isinstance(entry, MeterEntry) and entry.p1 is not None else "modbus"
+    return {P1Tcp: "p1", P1Serial: "p1", MakerCloud: "cloud"}.get(type(address_of(entry)), "modbus")
 
 
 def _units(draft: Draft) -> None:
@@ -230,7 +233,7 @@ def _units(draft: Draft) -> None:
                 f"'{charger.id}' lists {count} EVSEs, but the profile '{charger.profile}' has at most "
                 f"{facts.connectors}: write one charger per address",
             )
-        elif count > 1 and charger.modbus.unit is not None and len(set(facts.unit_ids[:count])) > 1:
+        elif count > 1 and unit_in_file(charger) is not None and len(set(facts.unit_ids[:count])) > 1:
             draft.say(
                 (*path, "modbus", "unit"),
                 f"'{charger.id}' has {count} EVSEs and the profile gives each its own unit: leave 'unit' out",
@@ -241,7 +244,7 @@ def _occupied(entry: DeviceEntry, facts: DeviceFacts | None) -> list[Place]:
     """Every address a device answers at: line kind, host or serial device, port, unit."""
     address = address_of(entry)
     kind, place, port = line_of(address)
-    if isinstance(address, P1Tcp | P1Serial):
+    if isinstance(address, P1Tcp | P1Serial | MakerCloud):
         return [(kind, place, port, 0)]
     if facts is None or isinstance(address, ModbusRtu | ModbusGateway):
         return [(kind, place, port, address.unit or 0)] if address.unit is not None else []
@@ -265,7 +268,7 @@ def _addresses(draft: Draft) -> None:
                 draft.say(
                     (*path, _key(entry)),
                     f"'{entry.id}' and '{name}' (line {draft.document.line_of(other)}) have the same address, {where}"
-                    f"{'' if kind == 'p1' else f' unit {unit}'}: one of them is wrong",
+                    f"{'' if kind in ('p1', 'cloud') else f' unit {unit}'}: one of them is wrong",
                 )
                 taken = True
             first.setdefault(address, (path, entry.id))

@@ -13,6 +13,7 @@ from typing import Final
 
 from interfaces.domain.device_facts import DeviceFacts
 from interfaces.domain.site_checks import check_structure
+from interfaces.domain.site_cloud import check_clouds
 from interfaces.domain.site_draft import Draft
 from interfaces.domain.site_hosts import check_hosts
 from interfaces.domain.site_limits import check_limits
@@ -56,6 +57,7 @@ def load_site(text: str, facts: Mapping[str, DeviceFacts], *, time_zones: Contai
         )
     check_structure(draft)
     check_hosts(draft)
+    check_clouds(draft)
     check_limits(draft)
     problems = [*problems, *draft.problems]
     if not problems:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from interfaces.domain.device_facts import DeviceFacts
+from interfaces.domain.site_bus import left_alone
 from interfaces.domain.site_draft import Draft
 from interfaces.domain.site_types import (
     ALL_PHASES,
@@ -180,6 +181,8 @@ def _failsafe(draft: Draft, path: Path, entry: ChargerEntry | BatteryEntry) -> N
     facts = draft.facts.get(entry.profile)
     if not entry.managed or facts is None or draft.damaged(path, "failsafe", "managed"):
         return
+    if isinstance(entry, ChargerEntry) and entry.cloud is not None:
+        return  # judged by ``site_cloud``
     if entry.failsafe is None:
         draft.say(
             path,
@@ -239,12 +242,13 @@ def _alone(draft: Draft, path: Path, entry: ChargerEntry | BatteryEntry) -> tupl
     """Current per conductor when left alone, and why; None is the nameplate."""
     facts = draft.facts.get(entry.profile)
     unread = draft.damaged(path, "failsafe", "accept_unverified_failsafe", "managed")
-    if facts is None or facts.kind not in ("charger", "battery") or entry.failsafe is None or unread:
+    found = left_alone(entry)
+    if facts is None or facts.kind not in ("charger", "battery") or found is None or unread:
         return 0.0, "a problem of its own"
     if facts.failsafe_verifiable:
-        return entry.failsafe.current_a, "failsafe"
+        return found.current_a, "failsafe" if entry.failsafe is not None else "installation limit"
     if entry.accept_unverified_failsafe is not None:
-        return entry.failsafe.current_a, "accepted failsafe"
+        return found.current_a, "accepted failsafe"
     return None, "failsafe cannot be verified"
 
 

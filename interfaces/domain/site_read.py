@@ -28,7 +28,7 @@ STAND_IN: Final[Mapping[str, str]] = {"id": "site", "time_zone": "UTC"}
 """Lets the checks run although the site's own header is wrong; that is a problem of its own."""
 UNIONS: Final[tuple[str, ...]] = ("modbus", "p1", "protection")
 NO_ADDRESS: Final[str] = "no_address"
-"""What a meter without an address is told; it counts as an entry without its ``modbus``."""
+"""What a meter or charger without an address is told; it counts as an entry without its ``modbus``."""
 UNKNOWN_KEY: Final[str] = "unexpected_keyword_argument"
 ID_FIELDS: Final[frozenset[str]] = frozenset({"id", "parent", "meter", "monitors", "circuit"})
 HOST_FIELDS: Final[frozenset[str]] = frozenset({"host", "gateway"})

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any, Final, Literal, TypeAlias
 
 from interfaces.domain.device_facts import DeviceFacts
-from interfaces.domain.site_bus import Line, devices, line_cycles_s, line_of
+from interfaces.domain.site_bus import Line, devices, left_alone, line_cycles_s, line_of
 from interfaces.domain.site_limits import current_of
 from interfaces.domain.site_types import (
     BatteryEntry,
@@ -87,9 +87,8 @@ def _indices(phases: Phases) -> tuple[int, ...]:
 def _failsafe_a(entry: ChargerEntry | BatteryEntry, facts: DeviceFacts, nameplate_a: float) -> float:
     """What counts when it does not hear us: nameplate unless the failsafe can be verified or was accepted."""
     believed = facts.failsafe_verifiable or entry.accept_unverified_failsafe is not None
-    if entry.failsafe is None or not believed:
-        return nameplate_a
-    return min(entry.failsafe.current_a, nameplate_a)
+    alone = left_alone(entry)
+    return nameplate_a if alone is None or not believed else min(alone.current_a, nameplate_a)
 
 
 def _timeout_s(failsafe: FailsafeEntry | None, facts: DeviceFacts) -> float:
@@ -100,6 +99,9 @@ def _timeout_s(failsafe: FailsafeEntry | None, facts: DeviceFacts) -> float:
 
 def _evse_asset(charger: ChargerEntry, evse: EvseEntry, facts: DeviceFacts, cycle_s: float) -> Asset:
     nameplate_a = min(evse.max_current_a)
+    remote = charger.cloud is not None
+    failsafe_a = _failsafe_a(charger, facts, max(evse.max_current_a))
+    boot_a = max(evse.max_current_a) if facts.boot_current_a is None else facts.boot_current_a
     return Asset(
         id=evse.id,
         kind=AssetKind.EVSE,
@@ -111,11 +113,11 @@ def _evse_asset(charger: ChargerEntry, evse: EvseEntry, facts: DeviceFacts, cycl
         step_a=facts.step_a,
         tier=evse.tier,
         never_pause=evse.never_pause,
-        failsafe_a=_failsafe_a(charger, facts, max(evse.max_current_a)),
-        failsafe_timeout_s=_timeout_s(charger.failsafe, facts),
+        failsafe_a=failsafe_a,
+        failsafe_timeout_s=_timeout_s(left_alone(charger), facts),
         failsafe_verifiable=facts.failsafe_verifiable,
         failsafe_trusted=charger.accept_unverified_failsafe is not None,
-        boot_a=max(evse.max_current_a) if facts.boot_current_a is None else facts.boot_current_a,
+        boot_a=failsafe_a if remote else boot_a,
         idle_a=facts.idle_current_a,
         release_s=facts.release_s,
         poll_s=max(facts.poll_s, cycle_s),
@@ -123,6 +125,7 @@ def _evse_asset(charger: ChargerEntry, evse: EvseEntry, facts: DeviceFacts, cycl
         measures_phases=facts.measures_phases,
         phase_switching=facts.phase_switching,
         direct_current=facts.direct_current,
+        remote=remote,
     )
 
 
@@ -167,7 +170,7 @@ def assets_of(site: Site, facts: Mapping[str, DeviceFacts]) -> Iterator[Asset]:
     cycles_s: Mapping[Line, float] = line_cycles_s(site, facts)
     for charger in site.chargers:
         if charger.managed:
-            cycle_s = cycles_s[line_of(charger.modbus)]
+            cycle_s = cycles_s[line_of(charger.address)]
             for evse in charger.evses:
                 yield _evse_asset(charger, evse, facts[charger.profile], cycle_s)
     others: tuple[BatteryEntry | PvEntry | LoadEntry, ...] = (*site.batteries, *site.pv, *site.loads)

@@ -195,9 +195,25 @@ P1: TypeAlias = Annotated[
     Annotated[P1Tcp, Tag("tcp")] | Annotated[P1Serial, Tag("serial")],
     Discriminator(_p1_form),
 ]
-Address: TypeAlias = ModbusTcp | ModbusRtu | ModbusGateway | P1Tcp | P1Serial
+
+
+@dataclass(frozen=True, slots=True)
+class MakerCloud:
+    """An installation in its maker's service. ``installation_limit_a``: the most it is set to use there, per phase."""
+
+    __pydantic_config__ = _STRICT
+    installation_id: Annotated[
+        str, Field(pattern=r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$", description="id in the portal")
+    ]
+    installation_limit_a: Annotated[float, Field(ge=6, le=1000)]
+
+
+Address: TypeAlias = ModbusTcp | ModbusRtu | ModbusGateway | P1Tcp | P1Serial | MakerCloud
 """Where a device is reached, in any form."""
-_ONE_ADDRESS: Final[JsonDict] = {"oneOf": [{"required": ["modbus"]}, {"required": ["p1"]}]}
+
+
+def _one_of(*keys: str) -> JsonDict:
+    return {"oneOf": [{"required": [key]} for key in keys]}
 
 
 SerialNumber: TypeAlias = Annotated[
@@ -214,7 +230,7 @@ SerialNumber: TypeAlias = Annotated[
 class MeterEntry:
     """A meter, on Modbus or with a P1 port. ``period_ms`` replaces the profile's rate; ``monitors``: only watches."""
 
-    __pydantic_config__ = ConfigDict(**_STRICT, json_schema_extra=_ONE_ADDRESS)
+    __pydantic_config__ = ConfigDict(**_STRICT, json_schema_extra=_one_of("modbus", "p1"))
     id: Id
     profile: Profile
     modbus: Modbus | None = None
@@ -262,19 +278,33 @@ class EvseEntry:
 
 @dataclass(frozen=True, slots=True)
 class ChargerEntry:
-    """A charging station with 1..n EVSEs. ``managed`` false: never written, counts as background."""
+    """A charging station with 1..n EVSEs, on Modbus or behind its maker's service (``cloud``: a whole installation as
+    one EVSE). ``managed`` false: never written, counts as background.
+    """
 
-    __pydantic_config__ = _STRICT
+    __pydantic_config__ = ConfigDict(**_STRICT, json_schema_extra=_one_of("modbus", "cloud"))
     id: Id
     profile: Profile
-    modbus: Modbus
     circuit: Id
     evses: Annotated[tuple[EvseEntry, ...], Field(min_length=1, max_length=8)]
+    modbus: Modbus | None = None
     name: Name = ""
     managed: bool = True
     failsafe: FailsafeEntry | None = None
     accept_unverified_failsafe: Reasoned | None = None
     serial_number: SerialNumber | None = None
+    cloud: MakerCloud | None = None
+
+    def __post_init__(self) -> None:
+        if (self.modbus is None) == (self.cloud is None):
+            raise PydanticCustomError("no_address", "a charger has one address: write either 'modbus' or 'cloud'")
+
+    @property
+    def address(self) -> Address:
+        """Its one address."""
+        address = self.modbus if self.cloud is None else self.cloud
+        assert address is not None  # noqa: S101  __post_init__ saw to it
+        return address
 
 
 @dataclass(frozen=True, slots=True)

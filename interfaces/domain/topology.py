@@ -88,7 +88,8 @@ class Asset:
     ``phases``: the grid phase (0..2) each conductor sits on, in conductor order. ``max_a``: the smallest rating of its
     conductors. ``failsafe_a`` is what it does when it no longer hears us; ``failsafe_trusted`` says that this was
     accepted in writing although the device cannot prove it. ``boot_a``: what it may offer after its own restart
-    (nameplate when unknown).
+    (nameplate when unknown). ``remote``: driven through its maker's service, so that it obeys in minutes; the meter of
+    its circuit, which feeds nothing else, measures it.
     """
 
     id: str
@@ -114,6 +115,7 @@ class Asset:
     phase_switching: bool = False
     direct_current: bool = False
     max_export_a: float = 0.0
+    remote: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +171,7 @@ class Topology:
     can_switch: Bools
     ramp_ma: Ints
     max_export_ma: Ints
+    remote: Bools
     index: Mapping[str, int] = field(repr=False)
     circuit_index: Mapping[str, int] = field(repr=False)
 
@@ -357,6 +360,7 @@ def _wire_columns(assets: Sequence[Asset]) -> dict[str, object]:
         "never_pause": frozen_bools([a.never_pause for a in assets]),
         "can_switch": frozen_bools([a.phase_switching and len(a.phases) > 1 for a in assets]),
         "failsafe_trusted": frozen_bools([a.failsafe_trusted for a in assets]),
+        "remote": frozen_bools([a.remote for a in assets]),
     }
 
 

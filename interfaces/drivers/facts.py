@@ -11,6 +11,7 @@ from interfaces.drivers.polling import Block, PlannedPoll, plan_polls
 from interfaces.drivers.profile import Profile
 from interfaces.drivers.profile_load import find_profile, profile_ids
 from interfaces.drivers.sunspec import as_if_found
+from interfaces.drivers.zaptec_point import cloud_facts
 
 TCP_RESPONSE_S: Final = 0.05
 """A usual Modbus TCP answer; only serial lines enter the bus arithmetic with the profile's own figure."""
@@ -62,13 +63,13 @@ def device_facts(profile: Profile) -> DeviceFacts:
 
 
 def all_facts() -> dict[str, DeviceFacts]:
-    """Facts of every shipped profile and of meters with a P1 port, by id and by alias."""
+    """Facts of every shipped profile, of meters with a P1 port and of chargers behind a service, by id and by alias."""
     found: dict[str, DeviceFacts] = {}
     for name in profile_ids():
         profile = find_profile(name)
         if profile is not None:
             found |= dict.fromkeys((profile.id, *profile.aliases), device_facts(profile))
-    return found | p1_facts()
+    return found | p1_facts() | cloud_facts()
 
 
 def _round_of(cyclic: list[PlannedPoll]) -> list[Block]:

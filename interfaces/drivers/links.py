@@ -105,18 +105,31 @@ class P1SerialLink:
 P1Link = P1TcpLink | P1SerialLink
 
 
+@dataclass(frozen=True, slots=True)
+class CloudLink:
+    """An installation behind its maker's service, which only the gateway reaches; ``limit_a`` as in the site file."""
+
+    installation_id: str
+    limit_a: float
+
+
+AnyLink = Link | P1Link | CloudLink
+
+
 def line_of(rtu: Rtu, baud: int | None = None, line_format: str | None = None) -> Line:
     """The line of a profile's RTU settings; the installer's speed and format win."""
     return Line(baud or rtu.baud, line_format or rtu.format, rtu.max_response_ms / 1000, rtu.turnaround_ms / 1000)
 
 
-def place_of(link: Link | P1Link, unit: int) -> str:
+def place_of(link: AnyLink, unit: int) -> str:
     """Where a point is reached, in words: address and port, or the serial port, and the unit where there are units."""
     match link:
         case P1TcpLink():
             return f"{link.host}:{link.port}"
         case P1SerialLink():
             return link.device
+        case CloudLink():
+            return f"installation {link.installation_id}"
         case SerialLink():
             return f"{link.device} unit {unit}"
         case _:

@@ -16,7 +16,7 @@ _STRICT = ConfigDict(extra="forbid")
 
 @dataclass(frozen=True, slots=True)
 class NotSupported:
-    """One make. ``reach``: how it can be reached at all; ``driver``: of the product, where it has one for it.
+    """One make. ``reach``: how it can be reached at all.
 
     ``reach`` "cloud": only through the maker's service; "no_map": no usable public register table; "other": another
     protocol than Modbus. ``reason`` and ``instead`` are sentences for an installer.
@@ -30,7 +30,6 @@ class NotSupported:
     reason: str
     instead: str
     confidence: Literal["confirmed", "one_source", "uncertain"]
-    driver: str | None = None
 
     @property
     def id(self) -> str:

@@ -15,6 +15,7 @@ from interfaces.domain.site_types import (
     ChargerEntry,
     DeviceEntry,
     FailsafeEntry,
+    MakerCloud,
     MeterEntry,
     ModbusGateway,
     ModbusRtu,
@@ -26,9 +27,9 @@ from interfaces.domain.units import MILLI
 from interfaces.drivers.device import PointSpec
 from interfaces.drivers.failsafe import FailsafeWish
 from interfaces.drivers.links import (
+    AnyLink,
+    CloudLink,
     Line,
-    Link,
-    P1Link,
     P1SerialLink,
     P1TcpLink,
     RtuOverTcpLink,
@@ -39,13 +40,16 @@ from interfaces.drivers.links import (
 from interfaces.drivers.p1_reading import find_p1
 from interfaces.drivers.profile import Profile, Rtu
 from interfaces.drivers.profile_load import find_profile
+from interfaces.drivers.zaptec_point import find_cloud
 
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """One connection of a site. Behind a P1 link there is one point, whose profile has no registers."""
+    """One connection of a site. Behind a P1 link or a maker's service there is one point, whose profile has no
+    registers.
+    """
 
-    link: Link | P1Link
+    link: AnyLink
     points: tuple[PointSpec, ...]
 
 
@@ -54,20 +58,27 @@ def wires_of(site: Site) -> tuple[Wire, ...]:
 
     On a site that is only monitored nothing is managed.
     """
-    links: dict[tuple[str, str | int], Link | P1Link] = {}
+    links: dict[tuple[str, str | int], AnyLink] = {}
     points: dict[tuple[str, str | int], list[PointSpec]] = {}
     for entry in devices(site):
-        profile = find_profile(entry.profile) or find_p1(entry.profile)
+        profile = find_profile(entry.profile) or find_p1(entry.profile) or find_cloud(entry.profile)
         if profile is None:
             raise ValueError(f"{entry.id}: there is no profile {entry.profile}")
         for link, point in _points(entry, profile, watched=site.info.mode == "monitor"):
-            place = (link.device, 0) if isinstance(link, SerialLink | P1SerialLink) else (link.host.lower(), link.port)
+            place = _place(link)
             links[place] = _slower(links.get(place), link)
             points.setdefault(place, []).append(point)
     return tuple(Wire(links[place], tuple(found)) for place, found in points.items())
 
 
-def _points(entry: DeviceEntry, profile: Profile, *, watched: bool) -> Iterator[tuple[Link | P1Link, PointSpec]]:
+def _place(link: AnyLink) -> tuple[str, str | int]:
+    """What devices share that share a connection."""
+    if isinstance(link, CloudLink):
+        return ("cloud", link.installation_id.lower())
+    return (link.device, 0) if isinstance(link, SerialLink | P1SerialLink) else (link.host.lower(), link.port)
+
+
+def _points(entry: DeviceEntry, profile: Profile, *, watched: bool) -> Iterator[tuple[AnyLink, PointSpec]]:
     managed = getattr(entry, "managed", False) and not watched
     failsafe = entry.failsafe if isinstance(entry, ChargerEntry | BatteryEntry) else None
     period_ms = entry.period_ms if isinstance(entry, MeterEntry) else None
@@ -95,8 +106,10 @@ def _wish(entry: FailsafeEntry | None) -> FailsafeWish | None:
     return None if entry is None else FailsafeWish(entry.current_a, entry.timeout_s)
 
 
-def _link(entry: DeviceEntry, profile: Profile, port_shift: int) -> Link | P1Link:
+def _link(entry: DeviceEntry, profile: Profile, port_shift: int) -> AnyLink:
     modbus = address_of(entry)
+    if isinstance(modbus, MakerCloud):
+        return CloudLink(modbus.installation_id, modbus.installation_limit_a)
     if isinstance(modbus, P1Serial):
         return P1SerialLink(modbus.serial)
     if isinstance(modbus, P1Tcp):
@@ -109,7 +122,7 @@ def _link(entry: DeviceEntry, profile: Profile, port_shift: int) -> Link | P1Lin
     return TcpLink(modbus.host, modbus.port + port_shift)
 
 
-def _slower(one: Link | P1Link | None, other: Link | P1Link) -> Link | P1Link:
+def _slower(one: AnyLink | None, other: AnyLink) -> AnyLink:
     """A line shared by several makes waits for the slowest of them."""
     if not isinstance(one, SerialLink | RtuOverTcpLink) or not isinstance(other, SerialLink | RtuOverTcpLink):
         return other if one is None else one

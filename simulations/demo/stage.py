@@ -27,7 +27,7 @@ import yaml
 
 from controller.service.journal import SUFFIX
 from controller.service.process import SUPERVISED_VARIABLE
-from interfaces.drivers.links import P1SerialLink, SerialLink
+from interfaces.drivers.links import CloudLink, P1SerialLink, SerialLink
 from interfaces.drivers.site_reader import parse_site
 from interfaces.drivers.wiring import wires_of
 from simulations.devices.virtual_site import VirtualSite
@@ -219,6 +219,8 @@ def ports_of(text: str, addresses: Mapping[str, str]) -> dict[str, int]:
     found: dict[str, int] = {}
     for wire in () if site is None else wires_of(site):
         link = wire.link
+        if isinstance(link, CloudLink):
+            continue
         place = link.device if isinstance(link, SerialLink | P1SerialLink) else f"{link.host}:{link.port}"
         port = int(addresses[place].rpartition(":")[2])
         found |= {point.key: port for point in wire.points}

@@ -123,10 +123,13 @@ def mapped_site(site: Site, ports: Mapping[Line, int]) -> Site:
             return replace(entry, modbus=moved(entry.modbus))
         return replace(entry, p1=P1Tcp(LOCALHOST, ports[line_of(entry.address)]))
 
+    def moved_charger(entry: ChargerEntry) -> ChargerEntry:
+        return entry if entry.modbus is None else replace(entry, modbus=moved(entry.modbus))
+
     return replace(
         site,
         meters=tuple(moved_meter(entry) for entry in site.meters),
-        chargers=tuple(replace(entry, modbus=moved(entry.modbus)) for entry in site.chargers),
+        chargers=tuple(moved_charger(entry) for entry in site.chargers),
         batteries=tuple(replace(entry, modbus=moved(entry.modbus)) for entry in site.batteries),
         pv=tuple(replace(entry, modbus=moved(entry.modbus)) for entry in site.pv),
         loads=tuple(replace(entry, modbus=moved(entry.modbus)) for entry in site.loads),

@@ -9,7 +9,7 @@ from controller.core.envelope import Cap
 from controller.core.params import Params
 from controller.core.rules.boot import boot
 from controller.core.rules.circuit import circuit, stale_meter
-from controller.core.rules.evse import declared_off, fault, no_car, unreachable
+from controller.core.rules.evse import declared_off, fault, installation_limit, no_car, unreachable
 from controller.core.rules.fire import fire
 from controller.core.rules.identity import other_device, unproven_device
 from controller.core.rules.lent import lent
@@ -36,6 +36,7 @@ RULES: Final[tuple[Rule, ...]] = (
     protection_stop,
     no_car,
     fault,
+    installation_limit,
     unreachable,
     declared_off,
     other_device,

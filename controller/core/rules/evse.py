@@ -38,6 +38,12 @@ def unreachable(image: Image, state: ControllerState, params: Params, now_s: flo
     return Cap(Reason.UNREACHABLE, high_ma=np.where(lost, keep, NO_LIMIT), low_ma=low)
 
 
+def installation_limit(image: Image, state: ControllerState, params: Params, now_s: float) -> Cap:
+    """What is driven through a maker's service is never offered more than its installation is set to use there."""
+    topology = params.topology
+    return Cap(Reason.RATED, high_ma=np.where(topology.remote, topology.failsafe_ma, NO_LIMIT))
+
+
 def declared_off(image: Image, state: ControllerState, params: Params, now_s: float) -> Cap:
     """De-energised by declaration of an installer."""
     return Cap(Reason.DECLARED_OFF, high_ma=np.where(image.declared_off, 0, NO_LIMIT))

@@ -13,6 +13,7 @@ import yaml
 from interfaces.drivers.not_supported import not_supported
 from interfaces.drivers.profile import Profile, Register
 from interfaces.drivers.profile_load import find_profile
+from interfaces.drivers.zaptec_point import CLOUD_PROFILES
 
 WORDS = {
     "uint16": 1, "int16": 1, "bitfield16": 1, "bit": 1, "uint32": 2, "int32": 2, "float32": 2, "bitfield32": 2,
@@ -164,4 +165,5 @@ def test_makes_without_a_map_are_listed():
     assert place is not None
     document = yaml.safe_load((place / "no_public_modbus_map.yaml").read_text("utf-8"))
     listed = {(entry.vendor, model) for entry in not_supported() for model in entry.models}
+    listed |= {(profile.vendor, model) for profile in CLOUD_PROFILES.values() for model in profile.models}
     assert {(entry["vendor"], model) for entry in document["entries"] for model in entry["models"]} <= listed

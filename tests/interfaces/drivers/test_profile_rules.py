@@ -280,10 +280,8 @@ def test_what_an_installer_must_not_forget():
 
 def test_makes_without_a_map_say_why_and_what_instead():
     listed = {(entry.vendor, model): entry for entry in not_supported() for model in entry.models}
-    assert listed["Zaptec", "Go"].reach == "cloud"
-    assert {listed["Zaptec", model].driver for model in ("Pro", "Go", "Home")} == {"zaptec"}
     assert listed["Teltonika", "TeltoCharge EVC1"].reach == "no_map"
-    assert {entry.vendor for entry in not_supported() if entry.reach == "cloud"} == {"Zaptec", "Easee", "Smappee"}
+    assert {entry.vendor for entry in not_supported() if entry.reach == "cloud"} == {"Easee", "Smappee"}
     ids = [entry.id for entry in not_supported()]
     assert len(set(ids)) == len(ids)
     assert not set(ids) & set(profile_ids())
