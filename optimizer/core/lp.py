@@ -33,15 +33,16 @@ def program_of(instance: Instance) -> Program:
     """Build it from nothing."""
     tree, cells = tree_of(instance.grid.parent), cells_of(instance)
     reach, run_kw = reach_of(instance, tree, cells), run_most_kw(instance)
-    layout = layout_of(instance, tree, cells, reach, soft_of(instance, cells, reach, run_kw), None)
+    soft, kept = soft_of(instance, cells, reach, run_kw), np.flatnonzero(kept_rows(instance, reach))
+    layout = layout_of(instance, tree, cells, soft, kept)
     return Program(instance, tree, reach, layout, vectors_of(instance, layout, reach, run_kw))
 
 
 def renewed(program: Program, instance: Instance) -> Program | str:
     """The same program with the numbers of ``instance``; else the reason why it needs another structure.
 
-    The matrix is made anew only where the steps have other lengths (the first one, as its quarter passes); it then has
-    the same places.
+    The matrix is made anew only where the steps have other lengths (the first one, as its quarter passes), which leaves
+    every factor in its place, and where rows can bind that could not before: they come last, behind those there were.
     """
     old = program.layout
     for name, before, now in _structure(program.instance, instance):
@@ -49,17 +50,17 @@ def renewed(program: Program, instance: Instance) -> Program | str:
             return f"other {name}"
     cells, tree = cells_of(instance), program.tree
     reach, run_kw = reach_of(instance, tree, cells), run_most_kw(instance)
-    if np.setdiff1d(np.flatnonzero(kept_rows(instance, reach)), old.kept, assume_unique=True).size:
-        return "a limit that could not bind before"
+    more = np.setdiff1d(np.flatnonzero(kept_rows(instance, reach)), old.kept, assume_unique=True)
     soft = soft_of(instance, cells, reach, run_kw)
     if any(not np.array_equal(getattr(soft, name), getattr(old.soft, name)) for name in Soft.__slots__):
         return "other limits that cannot be kept"
-    if np.array_equal(program.instance.grid.dt_h, instance.grid.dt_h):
+    if not more.size and np.array_equal(program.instance.grid.dt_h, instance.grid.dt_h):
         layout = dataclasses.replace(old, cells=cells)
     else:
-        layout = layout_of(instance, tree, cells, reach, soft, old.kept)
-    if not np.array_equal(layout.split, old.split) or not np.array_equal(layout.matrix[1], old.matrix[1]):
-        return "other places in the matrix"
+        layout = layout_of(instance, tree, cells, soft, np.concatenate([old.kept, more]))
+        here = layout.matrix[1] < old.shape[0]
+        if not np.array_equal(layout.matrix[1][here], old.matrix[1]):
+            return "other places in the matrix"
     return Program(instance, tree, reach, layout, vectors_of(instance, layout, reach, run_kw))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from optimizer.core.instance import Bools, Floats, Instance, Ints
-from optimizer.core.lp_tree import KEEP_SHARE, PHASES, Cells, Reach, Tree, kept_rows, per_step
+from optimizer.core.lp_tree import PHASES, Cells, Reach, Tree, per_step
 
 Index = npt.NDArray[np.int32]
 NO_ROW: Final = -1
@@ -57,6 +57,15 @@ class Layout:
     columns: dict[str, slice]
     rows: dict[str, slice]
     matrix: tuple[Index, Index, Floats]
+
+    def rows_from(self, first: int) -> tuple[Index, Index, Floats]:
+        """(start, index, value) by rows, of the rows from ``first`` on."""
+        start, index, value = self.matrix
+        place = np.flatnonzero(index >= first)
+        place = place[np.argsort(index[place], kind="stable")]
+        column = np.searchsorted(start, place, side="right") - 1
+        begin = np.searchsorted(index[place], np.arange(first, self.shape[0]))
+        return begin.astype(np.int32), column.astype(np.int32), value[place]
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -102,11 +111,8 @@ def had_plan(instance: Instance, cells: Cells) -> Bools:
     return there
 
 
-def layout_of(instance: Instance, tree: Tree, cells: Cells, reach: Reach, soft: Soft, kept: Ints | None) -> Layout:
-    """The structure for this instance; ``kept``: the circuits' rows, None: those that are near to binding."""
-    if kept is None:
-        from_limits = kept_rows(instance, reach, KEEP_SHARE)
-        kept = np.flatnonzero(from_limits)
+def layout_of(instance: Instance, tree: Tree, cells: Cells, soft: Soft, kept: Ints) -> Layout:
+    """The structure for this instance, with the circuits' rows ``kept`` in this order."""
     return _Builder(instance, tree, cells, soft, kept).layout()
 
 

@@ -17,8 +17,6 @@ from optimizer.core.instance import Bools, Floats, Instance, Ints
 PHASES: Final = 3
 TOLERANCE_A: Final = 1e-9
 """Sums of the same numbers in another order."""
-KEEP_SHARE: Final = 0.9
-"""Rows that come this close to binding are built: a limit that moves a little then needs no new program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,11 +114,10 @@ def reach_of(instance: Instance, tree: Tree, cells: Cells) -> Reach:
     return Reach(hard, summed(tree, up, hard), down, cell_a)
 
 
-def kept_rows(instance: Instance, reach: Reach, share: float = 1.0) -> Bools:
-    """(C, 3, T): rows that could bind, were the limits ``share`` of what they are."""
-    grid = instance.grid
-    over: Bools = reach.up_a > np.minimum(share * grid.headroom_a, grid.headroom_a) + TOLERANCE_A
-    under: Bools = reach.down_a > np.minimum(share * grid.feed_in_a, grid.feed_in_a) + TOLERANCE_A
+def kept_rows(instance: Instance, reach: Reach) -> Bools:
+    """(C, 3, T): rows that can bind."""
+    over: Bools = reach.up_a > instance.grid.headroom_a + TOLERANCE_A
+    under: Bools = reach.down_a > instance.grid.feed_in_a + TOLERANCE_A
     return over | under
 
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from interfaces.domain.units import MILLI
-from optimizer.core.instance import Batteries, Buffers, Cars, Grid, Instance, Runs, Solar
+from optimizer.core.instance import Batteries, Buffers, Cars, Floats, Grid, Instance, Runs, Solar
 from optimizer.core.solver import LiveModel, solve
 
 VOLTAGE_V: Final = 230.0
@@ -24,6 +24,9 @@ PHASES: Final = 3
 REPEATS: Final = 5
 MINIMUM_A: Final = 6.0
 """What a car on alternating current needs at least (IEC 61851-1); the neutral problem has no minimum."""
+LATER_H: Final = 5.0 / 60.0
+LASTING: Final = 0.9
+"""Autocorrelation of forecast errors from one quarter to the next."""
 KB_PER_MB: Final = 1024.0
 
 
@@ -150,24 +153,36 @@ def bench_mpc(file: Mapping[str, Any]) -> Figures:
 
 
 def changed(file: Mapping[str, Any], seed: int) -> Instance:
-    """The same problem a few minutes later: other prices, PV, base load, state of charge and energy still wanted."""
+    """The same problem five minutes later: what cars and battery have got since, another PV and load forecast (off by
+    10 % and 3 %, errors that last for hours), other prices where they had been forecasts (5 %; the second half).
+    """
     rng = np.random.default_rng(seed)
-    steps = file["steps"]
-    price_eur = 0.01 * rng.standard_normal(steps)
-    energy = np.maximum(np.array(file["energy_kwh"]) - rng.uniform(0.0, 1.0, file["n"]), 0.0)
-    battery = dict(file["battery"])
-    battery["soc0_kwh"] = float(np.clip(rng.uniform(0.4, 0.6), 0.1, 1.0)) * battery["capacity_kwh"]
+    steps, battery = file["steps"], dict(file["battery"])
+    price = np.array(file["import_eur_per_kwh"])
+    price_eur = 0.05 * price * _lasting(rng, steps) * (np.arange(steps) >= steps // 2)
+    most_kwh = np.array(file["kw_per_a"]) * np.array(file["max_current_a"]) * LATER_H
+    got_kwh = most_kwh * rng.uniform(0.0, 1.0, file["n"]) * (np.array(file["arrival"]) == 0)
+    battery["soc0_kwh"] += battery["power_kw"] * LATER_H * rng.uniform(-1.0, 1.0)
     return instance_of(
         {
             **file,
-            "import_eur_per_kwh": np.array(file["import_eur_per_kwh"]) + price_eur,
+            "import_eur_per_kwh": price + price_eur,
             "export_eur_per_kwh": np.array(file["export_eur_per_kwh"]) + price_eur,
-            "pv_kw": np.array(file["pv_kw"]) * rng.uniform(0.8, 1.0, steps),
-            "base_kw": np.array(file["base_kw"]) * rng.uniform(0.97, 1.03, steps),
-            "energy_kwh": energy,
+            "pv_kw": np.array(file["pv_kw"]) * np.maximum(1.0 + 0.1 * _lasting(rng, steps), 0.0),
+            "base_kw": np.array(file["base_kw"]) * (1.0 + 0.03 * _lasting(rng, steps)),
+            "energy_kwh": np.maximum(np.array(file["energy_kwh"]) - got_kwh, 0.0),
             "battery": battery,
         }
     )
+
+
+def _lasting(rng: np.random.Generator, steps: int) -> Floats:
+    """Errors of about one, each most of the one before it."""
+    error = np.zeros(steps)
+    error[0] = rng.standard_normal()
+    for t in range(1, steps):
+        error[t] = LASTING * error[t - 1] + np.sqrt(1.0 - LASTING**2) * rng.standard_normal()
+    return error
 
 
 def _resolve(file: Mapping[str, Any], live: LiveModel) -> tuple[float, float, int]:
