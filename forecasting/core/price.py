@@ -9,7 +9,6 @@ Measured on day-ahead prices, whole days ahead, mean absolute error in EUR/MWh a
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Final
 
@@ -107,9 +106,13 @@ def _profiles(days: _Days) -> Floats:
 
 
 def _median(rows: Floats) -> Floats:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # a quarter that no day knows is NaN, as it should
-        found: Floats = np.nanmedian(rows, axis=0)
+    """Median of each column over what is known, NaN where nothing is; `np.nanmedian` is slow on such small tables."""
+    ordered = np.sort(rows, axis=0)  # NaN last
+    known = np.isfinite(rows).sum(axis=0)
+    columns = np.arange(rows.shape[1])
+    upper = ordered[np.minimum(known // 2, len(rows) - 1), columns]
+    lower = ordered[np.maximum(known - 1, 0) // 2, columns]
+    found: Floats = np.where(known > 0, (lower + upper) / 2.0, np.nan)
     return found
 
 
