@@ -76,9 +76,8 @@ def _excesses(problem: Problem, compiled: Compiled, columns: list[Column], curre
             for t in np.flatnonzero(over_ma > TOLERANCE_MA).tolist():
                 yield Excess(f"circuit {circuit.id} {name}", t, float(over_ma[t]), "A", weight)
     w_per_ma = np.array([sum(c.conductors) * problem.site.nominal_voltage_v / MILLI for c in columns])
-    shared = [mine * column.share for mine, column in zip(current, columns, strict=True)]
     limit_kw = np.maximum(compiled.limits.import_kw, compiled.background.net_kw)
-    over_w = _sum(w_per_ma, shared, compiled.steps.count) - (limit_kw - compiled.background.net_kw) * MILLI
+    over_w = _sum(w_per_ma, current, compiled.steps.count) - (limit_kw - compiled.background.net_kw) * MILLI
     for t in np.flatnonzero(over_w > TOLERANCE_W).tolist():
         yield Excess("import limit", t, float(over_w[t]), "kW", w_per_ma)
 
