@@ -50,7 +50,9 @@ def renewed(program: Program, instance: Instance) -> Program | str:
             return f"other {name}"
     cells, tree = cells_of(instance), program.tree
     reach, run_kw = reach_of(instance, tree, cells), run_most_kw(instance)
-    more = np.setdiff1d(np.flatnonzero(kept_rows(instance, reach)), old.kept, assume_unique=True)
+    needed = kept_rows(instance, reach).reshape(-1)
+    needed[old.kept] = False
+    more = np.flatnonzero(needed)
     soft = soft_of(instance, cells, reach, run_kw)
     if any(not np.array_equal(getattr(soft, name), getattr(old.soft, name)) for name in Soft.__slots__):
         return "other limits that cannot be kept"

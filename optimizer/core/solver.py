@@ -15,6 +15,7 @@ import numpy as np
 from optimizer.core.heuristic import NO_BOUND_EUR, completed, heuristic
 from optimizer.core.instance import Floats, Instance, Ints, Solution
 from optimizer.core.lp import Program, program_of, renewed
+from optimizer.core.lp_layout import Index
 from optimizer.core.rounding import NOTHING, Fixed, directions, first_fixing, joined
 from optimizer.core.solution import Values, solution_of, values_of
 from optimizer.core.verify import verify
@@ -201,10 +202,12 @@ class LiveModel:
         long as none, while each change alone leaves one of the two methods little to do.
         """
         layout, vectors, old = self.program.layout, self.program.vectors, before.layout
-        columns, rows = layout.shape[1], old.shape[0]
-        every, each = np.arange(columns, dtype=np.int32), np.arange(rows, dtype=np.int32)
-        self._highs.changeColsBounds(columns, every, vectors.lower, vectors.upper)
-        self._highs.changeRowsBounds(rows, each, vectors.row_lower[:rows], vectors.row_upper[:rows])
+        rows, was = old.shape[0], before.vectors
+        moved = _places((was.lower, vectors.lower), (was.upper, vectors.upper))
+        self._highs.changeColsBounds(len(moved), moved, vectors.lower[moved], vectors.upper[moved])
+        low, high = vectors.row_lower[:rows], vectors.row_upper[:rows]
+        moved = _places((was.row_lower, low), (was.row_upper, high))
+        self._highs.changeRowsBounds(len(moved), moved, low[moved], high[moved])
         self._costs_due |= not np.array_equal(vectors.cost, before.vectors.cost)
         self._highs.changeObjectiveOffset(vectors.offset)
         if layout.matrix is old.matrix:
@@ -215,8 +218,7 @@ class LiveModel:
         column = np.searchsorted(start, changed, side="right") - 1
         for row, col, factor in zip(index[changed].tolist(), column.tolist(), value[changed].tolist(), strict=True):
             self._highs.changeCoeff(row, col, factor)
-        more = layout.shape[0] - rows
-        if more:
+        if more := layout.shape[0] - rows:
             begin, which, factors = layout.rows_from(rows)
             low, high = vectors.row_lower[rows:], vectors.row_upper[rows:]
             self._highs.addRows(more, low, high, len(which), begin, which, factors)
@@ -224,6 +226,14 @@ class LiveModel:
     def _change_costs(self) -> None:
         cost = self.program.vectors.cost
         self._highs.changeColsCost(len(cost), np.arange(len(cost), dtype=np.int32), cost)
+
+
+def _places(*pairs: tuple[Floats, Floats]) -> Index:
+    """Where any of the pairs differ."""
+    differ = pairs[0][0] != pairs[0][1]
+    for before, now in pairs[1:]:
+        differ |= before != now
+    return np.flatnonzero(differ).astype(np.int32)
 
 
 def solve(instance: Instance, deadline_s: float = NO_DEADLINE_S) -> Solution:
