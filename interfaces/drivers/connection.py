@@ -53,6 +53,10 @@ DISCOVERY_RETRY_S: Final = 10.0
 AFTER_BUG_S: Final = 1.0
 PROVISION_TRIES: Final = 3
 """After so many rounds without an answer the failsafe counts as unverified, and setpoints may be written."""
+RETRY_GROWS: Final = 10
+"""Each further try of the failsafe waits so much longer, up to so many times."""
+GATEWAY_COUNT_S: Final = 1.0
+"""A gateway says at once that nobody answers; it counts as often as a silence would."""
 FAST_PERIOD_S: Final = 1.0
 """Polls at least this fast come before all slower ones."""
 
@@ -264,8 +268,8 @@ class Connection:
             member.provision_at_s, member.provision_failures = now_s + again_s(member.device.reading), 0
             member.book.provisioned = True
             return
-        member.provision_at_s = now_s + RETRY_S
         member.provision_failures += 1
+        member.provision_at_s = now_s + RETRY_S * min(member.provision_failures, RETRY_GROWS)
         if member.provision_failures >= PROVISION_TRIES:
             device = member.device
             device.reading = replace(device.reading, failsafe=FailsafeStatus())
@@ -367,7 +371,9 @@ class Connection:
     def _note(self, member: Member, failure: ReadFailure | WriteFailure | None) -> None:
         """Count requests without an answer. A dead device on a shared line is asked rarely: others keep their pace."""
         if failure is not None and no_answer_of(failure):
-            member.unanswered += 1
+            if failure.exception_code is not None and self._clock() < member.unanswered_s + GATEWAY_COUNT_S:
+                return
+            member.unanswered, member.unanswered_s = member.unanswered + 1, self._clock()
             over = member.unanswered - DEAD_AFTER
             if over >= 0 and len(self._members) > 1:
                 wait_s = DEAD_RETRY_S[min(over, len(DEAD_RETRY_S) - 1)]

@@ -29,6 +29,9 @@ REREAD_MAX: Final = 3
 """Readings that wait for a second one are repeated at once this often, then at the usual rate."""
 ONCE_RETRY_S: Final = 10.0
 """What is read once after connecting, and got no answer, is asked for again after this."""
+GATEWAY_GRACE_S: Final = 3.0
+"""A gateway that says so often that a unit does not answer, while nothing else does, speaks for a device that is gone.
+Where other services of the same device answer (Victron GX), only that one is missing."""
 BLANK_WORDS: Final = 3
 """A single -1 may be a value; so many words of it in a row are none."""
 ABSENT_RETRY_S: Final = 60.0
@@ -170,7 +173,7 @@ class Device:
         self.reading = replace(self.reading, problem=_told(failure))
         if not no_answer_of(failure):
             self.reading = replace(self.reading, reply_s=failure.at_s, connected=True)
-        elif failure.exception_code is not None:
+        elif failure.exception_code is not None and failure.at_s - self.reading.reply_s > GATEWAY_GRACE_S:
             self.reading = replace(self.reading, connected=False)
         if failure.exception_code == ILLEGAL_ADDRESS:
             self._split(due)

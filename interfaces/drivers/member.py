@@ -22,6 +22,7 @@ class Member:
     provision_at_s: float = NEVER_S
     discover_at_s: float = NEVER_S
     unanswered: int = 0
+    unanswered_s: float = NEVER_S
     quiet_until_s: float = NEVER_S
     uptime_s: float | None = None
     serial: str | None = None

@@ -19,6 +19,7 @@ from controller.service.status import points_of
 from interfaces.domain.image import Identity, Pilot
 from interfaces.drivers.failsafe import FailsafeWish
 from interfaces.drivers.modbus_server import Faults
+from interfaces.drivers.profile_bank import banks_of
 from interfaces.drivers.readings import NOT_AVAILABLE
 from interfaces.drivers.wiring import Wire
 from tests.interfaces.drivers.far_side import Bench, bench, device, spec
@@ -206,6 +207,20 @@ async def test_gateway_exceptions(code, meaning):
         await live(found, 3.0)
         assert found.reading().setpoint.readback_milli == 10_000, "seen to anew: it may have fallen back"
         assert told(found) == ""
+
+
+async def test_a_missing_service_of_a_gateway_whose_other_services_answer():
+    """A Victron GX without the inverter/charger at the unit of the file: the battery is still there to be seen."""
+    profile = spec("victron_gx").profile
+    _, banks = banks_of(profile)
+    points = [spec("victron_gx", unit=227, managed=False)]
+    async with bench(banks, points) as found:
+        assert set(found.server.units) == {100}
+        before = found.server.units[100].requests
+        await found.run_for(30.0, step_s=0.5)
+        assert found.reading().connected
+        assert found.reading().value("soc_pct") is not None
+        assert found.server.units[100].requests - before < 30 * 20, "it is not read anew all the time"
 
 
 async def test_a_device_that_answers_every_question_with_a_failure():
