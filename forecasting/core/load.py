@@ -15,7 +15,7 @@ import numpy as np
 from forecasting.core.calendar import LocalTime, local_time, quarters
 from forecasting.core.history import Measured, looked_up
 from forecasting.core.load_profile import BuildingUse, mean_power_kw, relative_profile, relative_quantiles
-from forecasting.core.quantiles import MEDIAN, Flag, QuantileSeries, weighted_quantiles
+from forecasting.core.quantiles import MEDIAN, QUANTILES, Flag, QuantileSeries, weighted_quantiles
 from interfaces.domain.units import SECONDS_PER_DAY, SECONDS_PER_QUARTER, Floats, Ints
 
 __all__ = ["Building", "BuildingUse", "Measured", "Temperature", "forecast"]
@@ -33,8 +33,12 @@ PRIOR_DAYS: Final = 0.3
 TEMPERATURE_WIDTH_DEGC: Final = 4.0
 LEVEL_WINDOW: Final = 8
 """Quarters whose error moves the level."""
-LEVEL_KEPT_PER_QUARTER: Final = 0.97
-"""What is left of it a quarter later: 0.89 per hour."""
+LEVEL_KEPT_PER_QUARTER: Final = 0.93
+"""What is left of it a quarter later; half after ten."""
+LEVEL_BOUND: Final = 1.0
+"""An error counts in widths of the band at its own time, so a busy hour does not lift a quiet night; at most one."""
+BAND: Final = (QUANTILES.index(0.1), QUANTILES.index(0.9))
+LEAST_BAND_KW: Final = 1e-9
 LEVEL_PRIOR_DAYS: Final = 0.5
 """Weight of the declared annual energy against the measured level."""
 
@@ -92,9 +96,10 @@ def forecast(
     analogues = _analogues(building, clean, epoch_s, local, temperature)
     prior_kw = _level_kw(building, clean) * relative_quantiles(building.use, local, south=building.south)
     values = _blend(analogues, prior_kw)
-    level = _level_error(values[:lead, MEDIAN], looked_up(clean.start_epoch_s, free_kw, epoch_s[:lead]))
+    band_kw = values[:, BAND[1]] - values[:, BAND[0]]
+    level = _level_error(values[:lead, MEDIAN], looked_up(clean.start_epoch_s, free_kw, epoch_s[:lead]), band_kw[:lead])
     kept = LEVEL_KEPT_PER_QUARTER ** np.arange(1, steps + 1, dtype=np.float64)
-    values = values[lead:] + (level * kept)[:, None]
+    values = values[lead:] + (level * kept * band_kw[lead:])[:, None]
     flags = (Flag.CORRECTED,) if level else ()
     return QuantileSeries(start_epoch_s, _bounded(building, values), flags=flags)
 
@@ -169,7 +174,10 @@ def _blend(analogues: _Analogues, prior_kw: Floats) -> Floats:
     return weighted_quantiles(samples, np.concatenate([analogues.weights, prior_weights], axis=1))
 
 
-def _level_error(said_kw: Floats, measured_kw: Floats) -> float:
-    """Mean error of the last quarters; 0 when none was measured."""
+def _level_error(said_kw: Floats, measured_kw: Floats, band_kw: Floats) -> float:
+    """Mean error of the last quarters in widths of the band; 0 when none was measured."""
     seen = np.isfinite(measured_kw)
-    return float((measured_kw[seen] - said_kw[seen]).mean()) if seen.any() else 0.0
+    if not seen.any():
+        return 0.0
+    error = float((measured_kw[seen] - said_kw[seen]).mean()) / max(float(band_kw[seen].mean()), LEAST_BAND_KW)
+    return min(max(error, -LEVEL_BOUND), LEVEL_BOUND)

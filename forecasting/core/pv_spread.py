@@ -8,9 +8,9 @@ import numpy as np
 
 from interfaces.domain.units import Floats, Ints, frozen_floats
 
-# Day-ahead ECMWF weather through this chain, three Australian plants, mostly June to December 2012 (GEFCom2014 solar track):
-# quantiles of measured over clear-sky power (after the slow ratio), weighted by the latter, per bin of the expected
-# share; rounded.
+# Day-ahead ECMWF weather through this chain, three Australian plants, mostly June to December 2012 (GEFCom2014 solar
+# track): quantiles of measured over clear-sky power (after the slow ratio), weighted by the latter, per bin of the
+# expected share; rounded.
 EXPECTED_NODES: Final[Floats] = frozen_floats(
     [0.0, 0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95, 1.03, 1.15]
 )
