@@ -61,7 +61,13 @@ def plan_of(site: Site, profiles: Mapping[str, Profile], bound: Mapping[str, str
     if site.info.mode == "monitor":
         raise UserError(f"{site.id} is only monitored (`mode: monitor`): nothing may be commanded there")
     topology = topology_of(site, all_facts())
-    chosen = [entry for entry in site.chargers if entry.managed and charger in {None, entry.id}]
+    named_ones = [entry for entry in site.chargers if entry.managed and charger in {None, entry.id}]
+    chosen = [entry for entry in named_ones if entry.cloud is None]
+    if named_ones and not chosen:
+        raise UserError(
+            f"{', '.join(entry.id for entry in named_ones)}: driven through the maker's service, which obeys too late "
+            f"for these steps; look at its limit and currents with 'stroomwacht controller doctor'"
+        )
     if not chosen:
         known = ", ".join(entry.id for entry in site.chargers if entry.managed) or "none"
         named = "no managed charger" if charger is None else f"no managed charger '{charger}'"
