@@ -28,7 +28,7 @@ EARLIEST_EPOCH_S: Final = 946_684_800
 LATEST_EPOCH_S: Final = 4_102_444_800
 """2000 and 2100: times outside are no prices or weather of ours."""
 MARKET_LIMITS_EUR_PER_KWH: Final = (-0.5, 4.0)
-"""Harmonised limits of the single day-ahead coupling (HMMCP methodology, ACER decision 01/2023)."""
+"""Harmonised limits of the single day-ahead coupling (HMMCP methodology)."""
 MOST_EUR_PER_KWH: Final = 20.0
 """Beyond it is no market price but another unit."""
 MAX_SAID: Final = 160

@@ -69,8 +69,7 @@ _QUANTITIES: Final = (
     Quantity("sunshine_s", 0.0, 3600.0),
     Quantity("visibility_m", 0.0, 500_000.0),
 )
-"""Bounds: irradiance up to the short enhancement at cloud edges; the rest beyond the records of the World
-Meteorological Organization's archive of extremes."""
+"""Bounds: irradiance up to the short enhancement at cloud edges; the rest beyond what Europe has seen."""
 QUANTITIES: Final[Mapping[str, Quantity]] = {one.name: one for one in _QUANTITIES}
 
 

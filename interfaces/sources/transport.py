@@ -20,7 +20,7 @@ MAX_REDIRECTS: Final = 3
 CHUNK_BYTES: Final = 65_536
 USER_AGENT: Final = "stroomwacht"
 AGAIN: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""RFC 9110 and 6585: states that may pass."""
+"""States that may pass (RFC 9110; 425: RFC 8470; 429: RFC 6585)."""
 BROKEN_OFF: Final = (requests.exceptions.ChunkedEncodingError, requests.exceptions.ContentDecodingError)
 
 

@@ -194,6 +194,7 @@ def test_two_zones_in_one_document_are_refused():
         (quarters({1: 1})[:-40], "cut off or no XML"),
         (b'<?xml version="1.0" encoding="wrong"?><a/>', "cut off or no XML"),
         (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "cut off or no XML"),
+        (b"<!DOCTYPE a>" + quarters({1: 1}).partition(b"?>")[2], "cut off or no XML"),
         (b"", "the answer is empty"),
         (b" \n ", "the answer is empty"),
         (b"<html><body>login</body></html>", "a web page (HTML) instead of XML"),

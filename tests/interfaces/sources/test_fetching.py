@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -229,6 +230,16 @@ def test_an_answer_without_tomorrow_is_marked_and_soon_asked_for_again(server, t
     assert good(asking.fetch(charts(server), START, END)).series.flags == ()
 
 
+def test_after_midnight_the_new_day_is_asked_for_at_once(server, time, tmp_path):
+    """The same question, a day on: what was kept a minute ago was not asked for all of it."""
+    server.replies = [BOTH_DAYS]
+    asking = fetcher(time, Cache(tmp_path))
+    asking.fetch(charts(server), START, END)
+    time.pass_by(60)
+    asking.fetch(charts(server), START + DAY_S, END + DAY_S)
+    assert [asked["start"] for asked in server.asked] == [[str(START)], [str(START + DAY_S)]]
+
+
 def test_a_clock_that_was_set_back_asks_again(server, time, tmp_path):
     server.replies = [BOTH_DAYS]
     asking = fetcher(time, Cache(tmp_path))
@@ -376,6 +387,15 @@ def test_days_are_asked_for_one_by_one_and_joined(server, time):
     assert [asked["date"] for asked in server.asked] == [["16-12-2025"], ["17-12-2025"]]
     server.replies = [Reply(day(16)), Reply(day(17))]
     assert len(good(fetcher(time).fetch(source, START, END)).series.eur_per_kwh) == 40
+
+
+def test_a_day_that_fails_in_front_leaves_the_series_incomplete_too(server, time):
+    quarters = [f"2025-12-17T{k // 4:02d}:{k % 4 * 15:02d}:00Z" for k in range(92)]
+    rows = [(one, later, "0.1") for one, later in pairwise([*quarters, "2025-12-17T23:00:00Z"])]
+    server.replies = [Reply(b'{"code": 5, "message": "lost"}', 404), Reply(kit.energyzero(rows))]
+    found = good(fetcher(time).fetch(EnergyZero(url=server.url), START, END))
+    assert found.series.start_epoch_s[-1] + 900 == END
+    assert found.series.flags == (Flag.INCOMPLETE,)
 
 
 def test_a_body_with_two_meanings_is_no_series(server, time):

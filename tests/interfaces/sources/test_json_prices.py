@@ -88,6 +88,7 @@ def test_energy_charts_refusals(body, words):
         ([0, 60, 120], [60, 60, 60]),
         ([0, 60, 120, 135, 150], [60, 60, 15, 15, 15]),  # the day the quarters came
         ([0, 15, 30, 90, 105], [15, 15, 15, 15, 15]),  # three quarters are missing, that is no hour
+        ([0, 15, 30, 45, 60, 120, 135], [15, 15, 15, 15, 15, 15, 15]),  # at the hour, yet alone among quarters
         ([0, 60, 180, 240], [60, 60, 60, 60]),  # an hour is missing
         ([0, 180, 240], [60, 60, 60]),
         ([0, 15, 30, 45, 60, 120, 180], [15, 15, 15, 15, 60, 60, 60]),  # hours after quarters

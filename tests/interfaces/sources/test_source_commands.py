@@ -155,7 +155,7 @@ def test_weather_from_a_file(capsys, tmp_path):
     assert "563.0" in capsys.readouterr().out
 
 
-def test_prices_from_the_source_itself_and_from_a_fall_back(capsys, monkeypatch):
+def test_prices_from_the_source_itself_and_from_a_fall_back(capsys, monkeypatch, caplog):
     monkeypatch.setattr(prices_command, "epoch_s", lambda: START + 3600.0)
     hours = [START + k * 3600 for k in range(48)]
     rows = [(start, start + 3600, 50.0) for start in hours]
@@ -177,6 +177,7 @@ def test_prices_from_the_source_itself_and_from_a_fall_back(capsys, monkeypatch)
         assert "Energy-Charts: it answers HTTP 404" in captured.err
         told = refused(capsys, "optimizer", "prices", "--source", "energy_charts", "--zone", "BE")
         assert told.startswith("Energy-Charts: it answers HTTP 404")
+    assert caplog.records == [], "the journal's lines would stand beside the one sentence"
 
 
 def _defaults(cls: Any) -> tuple[object, ...]:
