@@ -16,6 +16,7 @@ from interfaces.domain.units import SECONDS_PER_HOUR
 from optimizer.core.compile_steps import laid, steps_of
 from optimizer.core.problem import Problem
 from optimizer.core.problem_facts import SiteFacts
+from optimizer.core.problem_state import SiteState
 from optimizer.core.problem_types import STEP_S
 
 STALE_S: Final[float] = 900.0
@@ -27,7 +28,7 @@ AHEAD_S: Final[float] = 60.0
 def refusals(problem: Problem) -> tuple[str, ...]:
     """Why no plan can be made, one sentence each; empty when one can."""
     tree = tuple(_tree(problem.site))
-    found = (*tree, *_names(problem), *_moments(problem))
+    found = (*tree, *_names(problem), *_moments(problem), *_announced(problem.state))
     return found or tuple(_forecast(problem))
 
 
@@ -74,6 +75,7 @@ def _names(problem: Problem) -> Iterator[str]:
     circuits = {circuit.id for circuit in site.circuits}
     kinds: tuple[tuple[str, Iterable[str], Iterable[str]], ...] = (
         ("EVSE", (one.id for one in site.evses), (one.evse for one in state.sessions)),
+        ("EVSE", (one.id for one in site.evses), dict.fromkeys(one.evse for one in state.announced)),
         ("battery", (one.id for one in site.batteries), (one.battery for one in state.batteries)),
         ("buffer", (one.id for one in site.buffers), (one.buffer for one in state.buffers)),
         ("PV plant", (one.id for one in site.pv), (one.plant for one in forecast.pv)),
@@ -125,6 +127,14 @@ def _moments(problem: Problem) -> Iterator[str]:
     columns = len(problem.previous.assets) if problem.previous is not None else 0
     if problem.previous is not None and any(len(row) != columns for row in problem.previous.setpoint_a):
         yield "previous.setpoint_a does not have one column per asset"
+
+
+def _announced(state: SiteState) -> Iterator[str]:
+    """Who is here and who is expected are two lists."""
+    if any(session.arrives_epoch_s is not None for session in state.sessions):
+        yield "a session that is going on has an hour of arrival: cars that are not here yet are 'announced'"
+    if any(session.arrives_epoch_s is None for session in state.announced):
+        yield "an announced car has no hour of arrival"
 
 
 def _forecast(problem: Problem) -> Iterator[str]:

@@ -49,6 +49,8 @@ class _Car:
     kw_per_a: float
     min_a: float
     max_a: float
+    first: int
+    first_share: float
     end: int
     end_share: float
     discharge_a: float
@@ -59,7 +61,8 @@ def fleet_of(problem: Problem, needs: tuple[Need, ...], place: dict[str, int], s
     """Cars that still want something or can feed back, in the order of their EVSEs on the site."""
     evse_of = {evse.id: evse for evse in problem.site.evses}
     order = {evse.id: k for k, evse in enumerate(problem.site.evses)}
-    pairs = sorted(zip(problem.state.sessions, needs, strict=True), key=lambda pair: order[pair[0].evse])
+    known = (*problem.state.sessions, *problem.state.announced)
+    pairs = sorted(zip(known, needs, strict=True), key=lambda pair: order[pair[0].evse])
     notes: list[str] = []
     kept: list[tuple[Session, Need, EvseFacts, _Car]] = []
     for session, need in pairs:
@@ -90,16 +93,21 @@ def _car(problem: Problem, session: Session, need: Need, evse: EvseFacts, steps:
     if max_a < min_a:
         notes.append(f"{evse.id}: it needs {min_a:g} A to charge and may have {max_a:g} A at most: it gets nothing")
         max_a = 0.0
-    end = int((steps.begin_epoch_s < need.departure_epoch_s).sum())
+    arrives_epoch_s = steps.now_epoch_s if session.arrives_epoch_s is None else session.arrives_epoch_s
+    first = min(int((steps.end_epoch_s <= arrives_epoch_s).sum()), steps.count - 1)
+    missed_s = max(0.0, arrives_epoch_s - float(steps.begin_epoch_s[first]))
+    end = max(int((steps.begin_epoch_s < need.departure_epoch_s).sum()), first + 1)
     last = end - 1
     inside_s = need.departure_epoch_s - float(steps.begin_epoch_s[last])
-    share = min(1.0, inside_s / (float(steps.dt_h[last]) * SECONDS_PER_HOUR))
+    share = min(1.0, max(0.0, inside_s) / (float(steps.dt_h[last]) * SECONDS_PER_HOUR))
     feeds = need.soc_pct is not None and need.vehicle_known and max_a > 0
     return _Car(
         wired=tuple(sum(phase == name for phase in phases) for name in PHASES),
         kw_per_a=kw_per_a,
         min_a=min_a,
         max_a=max_a,
+        first=first,
+        first_share=max(0.0, 1.0 - missed_s / (float(steps.dt_h[first]) * SECONDS_PER_HOUR)),
         end=end,
         end_share=share,
         discharge_a=evse.discharge_a if feeds else 0.0,
@@ -147,9 +155,9 @@ def _columns(
         kw_per_a=column([car.kw_per_a for car in cars]),
         min_a=column([car.min_a for car in cars]),
         max_a=column([car.max_a for car in cars]),
-        first=np.zeros(n, dtype=np.int64),
+        first=np.array([car.first for car in cars], dtype=np.int64),
         end=np.array([car.end for car in cars], dtype=np.int64),
-        first_share=np.ones(n),
+        first_share=column([car.first_share for car in cars]),
         end_share=column([car.end_share for car in cars]),
         energy_kwh=wanted,
         short_kwh=short,

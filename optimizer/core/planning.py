@@ -116,7 +116,7 @@ def _planned(
     steps, grid = compiled.steps.count, compiled.instance.grid
     setpoints = [column.setpoint_ma for column in columns]
     stacked = np.stack(setpoints, axis=1) if setpoints else np.zeros((steps, 0), dtype=np.int64)
-    import_mw = np.clip(np.rint(planned_import_kw(problem, compiled, columns) * MW_PER_KW), -MOST_MW, MOST_MW)
+    import_mw = np.clip(np.rint(planned_import_kw(problem, compiled, solution, columns) * MW_PER_KW), -MOST_MW, MOST_MW)
     pv_kw = compiled.background.pv_kw.sum(axis=0)
     return Planned(
         status=solution.status,

@@ -51,6 +51,8 @@ def shortfalls(problem: Problem, compiled: Compiled, solution: Solution) -> tupl
     """One event per session that misses its target, in the order of the EVSEs."""
     found = []
     for i, need in enumerate(compiled.fleet.needs):
+        if compiled.fleet.sessions[i].arrives_epoch_s is not None:
+            continue
         missing_kwh = _missing_kwh(i, compiled, solution)
         if missing_kwh > max(SHORT_KWH, SHORT_SHARE * need.energy_kwh):
             found.append(_event(problem, compiled, solution, i, need, missing_kwh))

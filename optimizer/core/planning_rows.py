@@ -75,6 +75,8 @@ def _evses(problem: Problem, compiled: Compiled, solution: Solution) -> list[Col
     currents, share = _taken(problem, compiled, solution), window_share(compiled.instance)
     columns = []
     for i, evse in enumerate(fleet.evses):
+        if fleet.sessions[i].arrives_epoch_s is not None:
+            continue
         net = currents[i] - solution.car_discharge_a[i]
         least = max(float(cars.min_a[i]), evse.step_a)
         setpoint = _whole(np.where(np.abs(net) < least - DUST_A, 0.0, net), evse.step_a)
@@ -282,9 +284,12 @@ def _loads(problem: Problem, compiled: Compiled, solution: Solution) -> list[Col
     ]
 
 
-def planned_import_kw(problem: Problem, compiled: Compiled, columns: list[Column]) -> Floats:
-    """(T,) what the connection draws by this plan, negative where it feeds in."""
+def planned_import_kw(problem: Problem, compiled: Compiled, solution: Solution, columns: list[Column]) -> Floats:
+    """(T,) what the connection draws by this plan, negative where it feeds in; with the cars that are announced."""
     total: Floats = compiled.background.net_kw.copy()
+    for i, session in enumerate(compiled.fleet.sessions):
+        if session.arrives_epoch_s is not None:
+            total += solution.car_a[i] * float(compiled.instance.cars.kw_per_a[i])
     for column in columns:
         per_ma = sum(column.conductors) * problem.site.nominal_voltage_v / MILLI
         total += column.counted_ma * column.share * per_ma / MILLI

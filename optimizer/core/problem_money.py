@@ -83,7 +83,8 @@ class Tariff:
     """Import costs (energy + markup + grid fee + taxes) x (1 + VAT).
 
     Export earns ``export_share`` x energy + ``export_eur_per_kwh``: a fixed price has a share of 0, a market price one
-    of 1 and its fee as a negative number. ``grid_blocks``: grid fees by hour of the week on top of ``grid_eur_per_kwh``.
+    of 1 and its fee as a negative number. ``grid_blocks``: grid fees by hour of the week on top of
+    ``grid_eur_per_kwh``.
     """
 
     __pydantic_config__ = STRICT

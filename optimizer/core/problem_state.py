@@ -100,6 +100,7 @@ class Session:
     ``delivered_kwh``: since plug-in, at the EVSE's meter. ``soc_pct``: now where the charger tells it; at plug-in where
     a person entered it or it is the last known one less what was driven since. ``soc_uncertainty_pct``: plus or minus;
     None: the usual one of its source. ``phases_used``: grid phases learned, None: not yet, so that all count.
+    ``arrives_epoch_s``: of a car that is announced and not here yet; ``plugged_in_epoch_s`` is the same then.
     """
 
     __pydantic_config__ = STRICT
@@ -118,6 +119,7 @@ class Session:
     never_pause: bool = False
     priority: Priority | None = None
     target: Target | None = None
+    arrives_epoch_s: EpochS | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,7 @@ class SiteState:
     """The moment the plan starts from. ``topology_version``: of the controller that took it.
 
     ``imported_in_quarter_kwh``: at the grid meter since the clock quarter began, None where nobody counted.
+    ``announced``: cars that will come (``arrives_epoch_s``), planned for and not told to anybody yet.
     """
 
     __pydantic_config__ = STRICT
@@ -165,4 +168,5 @@ class SiteState:
     batteries: Annotated[tuple[BatteryState, ...], Field(max_length=50)] = ()
     buffers: Annotated[tuple[BufferState, ...], Field(max_length=200)] = ()
     runs: Annotated[tuple[Run, ...], Field(max_length=50)] = ()
+    announced: Annotated[tuple[Session, ...], Field(max_length=2000)] = ()
     imported_in_quarter_kwh: Kwh | None = None

@@ -71,9 +71,10 @@ class Choice:
 
 
 def needs_of(problem: Problem) -> tuple[Need, ...]:
-    """The need of every session, in their order."""
+    """The need of every session, in their order; those of announced cars behind them."""
     doubles = doubled_tags(problem)
-    return tuple(need_of(problem, session, session.evse in doubles) for session in problem.state.sessions)
+    here = (need_of(problem, session, session.evse in doubles) for session in problem.state.sessions)
+    return (*here, *(need_of(problem, session) for session in problem.state.announced))
 
 
 def doubled_tags(problem: Problem) -> frozenset[str]:

@@ -21,7 +21,7 @@ from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_QUARTER
 from optimizer.core.planning import Live, Planned, Refused, plan_of, plan_problem
 from optimizer.core.problem import Problem
 from optimizer.core.problem_money import Dynamic
-from optimizer.core.problem_state import Target
+from optimizer.core.problem_state import Session, Target
 from optimizer.service.memory import SiteMemory
 from optimizer.service.observed import problem_of
 from optimizer.service.outlook import Models, outlook_of
@@ -33,9 +33,10 @@ LEAST_S: Final[float] = 15.0
 LEASE_S: Final[float] = 900.0
 """Two plans may be lost on the way before the site falls back to its own rules."""
 DEADLINE_S: Final[float] = 10.0
-DEVIATION_S: Final[float] = 90.0
-DEVIATION_KW: Final[float] = 2.0
-DEVIATION_SHARE: Final[float] = 0.1
+DEVIATION_S: Final[float] = 150.0
+"""Chargers and cars take a minute or two to follow a plan: only what lasts longer is a deviation."""
+DEVIATION_KW: Final[float] = 3.0
+DEVIATION_SHARE: Final[float] = 0.15
 """Of the planned import: a smaller difference is shared out on site by the plan's marginal values."""
 ERRORS_KEPT: Final[int] = 7 * SECONDS_PER_DAY // SECONDS_PER_QUARTER
 ERROR_LEVEL: Final[float] = 0.8
@@ -96,8 +97,9 @@ class SitePlanner:
         wishes: Mapping[str, Target],
         weather: WeatherColumns | None = None,
         outlook: Outlook | None = None,
+        announced: tuple[Session, ...] = (),
     ) -> Issued | Refused:
-        """A new plan from what is known now; refused only where the problem itself makes no sense, and the plan in force
+        """A new plan from what is known now; refused only where the problem itself makes no sense: the plan in force
         then runs to the end of its lease. ``outlook`` replaces the site's own forecasts.
         """
         reason = self.due(now_epoch_s) or "asked"
@@ -113,6 +115,7 @@ class SitePlanner:
             previous=self.plan,
             margin_kw=self.margin_kw,
             now_epoch_s=now_epoch_s,
+            announced=announced,
         )
         planned = plan_problem(problem, self._live, deadline_s=DEADLINE_S)
         self._planned_epoch_s, self._because, self._deviating_since = now_epoch_s, "", None

@@ -24,6 +24,9 @@ LEAST_SHARE: Final[float] = 0.5
 ASLEEP_S: Final[float] = 600.0
 """A car that was offered its minimum so long and drew next to nothing has had enough; the site itself asks again."""
 ASLEEP_KW: Final[float] = 0.2
+OWN_LIMIT_S: Final[float] = 60.0
+OWN_LIMIT_SHARE: Final[float] = 0.9
+"""A car that draws less than this share of its offer for a minute is at a limit of its own."""
 KEEP_DAYS: Final[int] = 70
 """Ten weeks: what the analogue forecasts look back on."""
 KEEP_SESSIONS: Final[int] = 5000
@@ -98,6 +101,9 @@ class SiteMemory:
     finished: deque[FinishedSession] = field(default_factory=lambda: deque(maxlen=KEEP_SESSIONS))
     _rows: deque[_Row] = field(default_factory=lambda: deque(maxlen=KEEP_DAYS * SECONDS_PER_DAY // SECONDS_PER_QUARTER))
     _running: _Running | None = None
+    own_limit_a: dict[str, float] = field(default_factory=dict)
+    """EVSEs whose car takes no more than this, whatever it is offered."""
+    _below_since: dict[str, float] = field(default_factory=dict)
     _idle_since: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -114,6 +120,7 @@ class SiteMemory:
             self._integrate(before, status.epoch_s)
         self.last = status
         self._watch_sleepers(status)
+        self._watch_limits(status)
         return () if before is None else self._happenings(before, status)
 
     def remember(self, quarters: Quarters, finished: Iterable[FinishedSession] = ()) -> None:
@@ -228,6 +235,22 @@ class SiteMemory:
                     self.asleep.add(asset.id)
             elif asset.id not in self.asleep:
                 self._idle_since.pop(asset.id, None)
+
+    def _watch_limits(self, status: LiveStatus) -> None:
+        """What a car takes at most, from what it leaves of its offer; forgotten when it draws more or leaves."""
+        volts = self.topology.nominal_mv / 1000
+        for asset in status.assets:
+            i = self.topology.index.get(asset.id)
+            if i is None or not self.topology.is_evse[i]:
+                continue
+            drawn_a = (asset.power_kw or 0.0) * 1000 / (volts * max(sum(asset.phases), 1))
+            if not car_connected(asset) or drawn_a > self.own_limit_a.get(asset.id, np.inf) * 1.05:
+                self.own_limit_a.pop(asset.id, None)
+            charging = asset.power_kw is not None and asset.power_kw > ASLEEP_KW
+            if not charging or not car_connected(asset) or drawn_a >= OWN_LIMIT_SHARE * asset.setpoint_a:
+                self._below_since.pop(asset.id, None)
+            elif status.epoch_s - self._below_since.setdefault(asset.id, status.epoch_s) >= OWN_LIMIT_S:
+                self.own_limit_a[asset.id] = drawn_a
 
     def _happenings(self, before: LiveStatus, now: LiveStatus) -> tuple[Happening, ...]:
         earlier = {a.id: a for a in before.assets}

@@ -36,6 +36,7 @@ def problem_of(
     previous: Plan | None,
     margin_kw: float,
     now_epoch_s: float,
+    announced: tuple[Session, ...] = (),
 ) -> Problem:
     """The problem of a site at one moment.
 
@@ -48,6 +49,7 @@ def problem_of(
         previous: the plan in force.
         margin_kw: what the peak of a quarter is missed by, as learned.
         now_epoch_s: when the plan begins.
+        announced: cars that will come.
     """
     status = memory.last
     if status is None:
@@ -60,7 +62,8 @@ def problem_of(
         state=SiteState(
             topology_version=status.topology_version,
             taken_epoch_s=status.epoch_s,
-            sessions=tuple(_session(a, wishes) for a in status.assets if _wants_a_plan(a, record, memory)),
+            sessions=tuple(_session(a, wishes, memory) for a in status.assets if _wants_a_plan(a, record, memory)),
+            announced=announced,
             batteries=tuple(BatteryState(b.id, _soc(status, b.id)) for b in record.batteries),
             imported_in_quarter_kwh=memory.imported_this_quarter_kwh(),
         ),
@@ -82,7 +85,8 @@ def _wants_a_plan(asset: AssetLive, record: SiteRecord, memory: SiteMemory) -> b
     return is_evse and car_connected(asset) and asset.reachable and asset.id not in memory.asleep
 
 
-def _session(asset: AssetLive, wishes: Mapping[str, Target]) -> Session:
+def _session(asset: AssetLive, wishes: Mapping[str, Target], memory: SiteMemory) -> Session:
+    own_a = memory.own_limit_a.get(asset.id)
     used = tuple(phase for phase, count in zip(PHASES, asset.phases, strict=True) if count)
     return Session(
         evse=asset.id,
@@ -92,6 +96,7 @@ def _session(asset: AssetLive, wishes: Mapping[str, Target]) -> Session:
         soc_pct=asset.soc_pct,
         soc_source="none" if asset.soc_pct is None else "charger",
         phases_used=used or None,  # type: ignore[arg-type]  # names of PHASES
+        max_a=None if own_a is None else max(own_a, memory.topology.assets[memory.topology.index[asset.id]].min_a),
         target=wishes.get(asset.id),
     )
 
