@@ -7,6 +7,7 @@ path, with the terms it has not at zero. Times are process CPU time.
 from __future__ import annotations
 
 import gc
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from typing import Any, Final
 import numpy as np
 
 from interfaces.domain.units import MILLI
+from interfaces.errors import UserError
 from optimizer.core.instance import Batteries, Buffers, Cars, Floats, Grid, Instance, Runs, Solar
 from optimizer.core.solver import LiveModel, solve
 
@@ -28,6 +30,18 @@ LATER_H: Final = 5.0 / 60.0
 LASTING: Final = 0.9
 """Autocorrelation of forecast errors from one quarter to the next."""
 KB_PER_MB: Final = 1024.0
+
+
+def read_problem(path: Path) -> Mapping[str, Any]:
+    """A neutral problem's file; what cannot be one is refused with a sentence."""
+    try:
+        file = json.loads(path.read_text(encoding="utf-8"))
+        instance_of(file)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(f"{path} is no problem of this benchmark: {type(error).__name__} {error}") from error
+    return dict(file)
 
 
 def instance_of(file: Mapping[str, Any], min_a: float = 0.0) -> Instance:
