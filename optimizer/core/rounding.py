@@ -22,6 +22,9 @@ from optimizer.core.solution import block, cell_currents, run_kw_of
 
 HALF: Final = 0.5
 """Currents below this share of the minimum become none, others at least the minimum."""
+STAYS_ON: Final = 0.25
+STAYS_OFF: Final = 0.75
+"""The same where the previous plan charged in that step, and where it did not: a plan does not toggle on noise."""
 BOTH_WAYS: Final = 1e-6
 """A, kW: charging and discharging by more than this in one step is a contradiction."""
 
@@ -99,12 +102,13 @@ def _fixed(program: Program, name: str, chosen: Ints | slice, lower: Floats, upp
 class Early:
     """Cells of the first steps, of cars with a minimum: ``current_a`` in the relaxation, ``least_a`` if not none.
 
-    ``space_kwh`` (N,): what the car can take.
+    ``before_a``: in the previous plan, NaN where there was none. ``space_kwh`` (N,): what the car can take.
     """
 
     cell: Ints
     current_a: Floats
     least_a: Floats
+    before_a: Floats
     space_kwh: Floats
 
 
@@ -117,7 +121,12 @@ def _early(program: Program, x: Floats) -> Early:
     space = np.maximum(np.where(feeds, store, cars.energy_kwh), 0.0)
     fills = space[car] / (cars.kw_per_a[car] * grid.dt_h[cells.step[cell]])
     current = cell_currents(program, x)[0][cell]
-    return Early(cell, current, np.minimum(cars.min_a[car] * cells.share[cell], fills), space)
+    known = np.full((cars.n, FIRM_STEPS), np.nan)
+    if cars.churn_eur_per_kwh > 0.0:
+        steps = min(FIRM_STEPS, cars.previous_a.shape[1])
+        known[:, :steps] = cars.previous_a[:, :steps]
+    before = known[car, cells.step[cell]]
+    return Early(cell, current, np.minimum(cars.min_a[car] * cells.share[cell], fills), before, space)
 
 
 def _minimum(program: Program, early: Early, start: Floats, *, strict: bool) -> Fixed:
@@ -126,7 +135,8 @@ def _minimum(program: Program, early: Early, start: Floats, *, strict: bool) -> 
     if not early.cell.size:
         return NOTHING
     current, most = early.current_a, program.reach.cell_a[early.cell]
-    wanted = (current >= HALF * early.least_a) & (early.least_a <= most + MARGIN) & (current > BOTH_WAYS)
+    share = np.where(early.before_a > BOTH_WAYS, STAYS_ON, np.where(np.isnan(early.before_a), HALF, STAYS_OFF))
+    wanted = (current >= share * early.least_a) & (early.least_a <= most + MARGIN) & (current > BOTH_WAYS)
     least = np.minimum(early.least_a, most)
     on = _fitting(program, early, least, wanted, start, strict=strict)
     low = np.where(on, least, 0.0)
@@ -151,7 +161,7 @@ def _fitting(program: Program, early: Early, least: Floats, wanted: Bools, start
     cars, cells, grid = program.instance.cars, program.layout.cells, program.instance.grid
     car, step = cells.car[early.cell], cells.step[early.cell]
     sure = wanted & (early.current_a >= least - BOTH_WAYS) & (not strict)
-    rank = -early.current_a / np.maximum(least, MARGIN)
+    rank = -early.current_a / np.maximum(least, MARGIN) - (early.before_a > BOTH_WAYS)
     kw = cars.kw_per_a[car] * least
     on = wanted.copy()
     steps = min(FIRM_STEPS, grid.steps)
