@@ -66,6 +66,15 @@ def renewed(program: Program, instance: Instance) -> Program | str:
     return Program(instance, tree, reach, layout, vectors_of(instance, layout, reach, run_kw))
 
 
+def same_numbers(before: Instance, now: Instance) -> bool:
+    """Whether the two say the same throughout, also where it is no part of the program."""
+    return all(
+        np.array_equal(getattr(old, field.name), getattr(new, field.name), equal_nan=True)
+        for old, new in ((getattr(before, part.name), getattr(now, part.name)) for part in dataclasses.fields(before))
+        for field in dataclasses.fields(old)
+    )
+
+
 def _structure(before: Instance, now: Instance) -> Iterator[tuple[str, Any, Any]]:
     """What the matrix is made from, old and new, by name."""
     for part, names in STRUCTURE.items():

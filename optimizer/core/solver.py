@@ -14,7 +14,7 @@ import numpy as np
 
 from optimizer.core.heuristic import NO_BOUND_EUR, completed, heuristic
 from optimizer.core.instance import Floats, Instance, Ints, Solution
-from optimizer.core.lp import Program, program_of, renewed
+from optimizer.core.lp import Program, program_of, renewed, same_numbers
 from optimizer.core.lp_layout import Index
 from optimizer.core.rounding import NOTHING, Fixed, directions, first_fixing, joined
 from optimizer.core.solution import Values, solution_of, values_of
@@ -61,6 +61,8 @@ class LiveModel:
         self._fixed: Ints = np.zeros(0, dtype=np.int64)
         self._costs_due = False
         self._last: Solution | None = None
+        self._planned: Instance | None = None
+        self._stands = False
         self._pass()
 
     @classmethod
@@ -74,15 +76,19 @@ class LiveModel:
         made = renewed(self.program, instance)
         if isinstance(made, str):
             self.rebuilt, self.program, self._last = made, program_of(instance), None
+            self._planned, self._stands = None, False
             self._pass()
             return
+        self._stands = self._planned is not None and same_numbers(self._planned, instance)
         self.rebuilt, before, self.program = "", self.program, made
         self._change(before)
 
     def solve(self, deadline_s: float = NO_DEADLINE_S) -> Solution:
         """The plan within ``deadline_s`` seconds: the optimum, rounded; else the plan before it, where that still keeps
-        every row (``incumbent``), or the heuristic one.
+        every row (``incumbent``), or the heuristic one. Nothing new since the last plan: that very plan.
         """
+        if self._stands and self._last is not None:
+            return self._last
         relaxed = self.relax(deadline_s)
         return self._otherwise(NO_BOUND_EUR) if relaxed is None else self.plan(relaxed)
 
@@ -107,6 +113,7 @@ class LiveModel:
             return self._otherwise(relaxed.bound_eur)
         objective_eur = max(self._objective_eur(), relaxed.bound_eur)
         self._last = solution_of(self.program, x, relaxed.values, objective_eur, relaxed.bound_eur, "optimal")
+        self._planned = self.program.instance
         return self._last
 
     def _round(self, relaxed: Relaxed) -> Floats | None:
