@@ -1,8 +1,9 @@
 """Fetching a series: cache, retries with back-off, rate limits, and the next source when one fails.
 
 Order: an answer in the cache that is young enough; the source itself; then the other sources in their order; and only
-when none of them answers, what the caches still hold, marked as stale. A source that failed or asked to be left alone
-is left alone for a while, so that a plan every few minutes does not hammer a service that is down.
+when none of them answers, what the caches still hold, marked as stale. A source that lacks a part (tomorrow, at noon)
+is second to one that has all. A source that failed or asked to be left alone is left alone for a while, so that a plan
+every few minutes does not hammer a service that is down.
 """
 
 from __future__ import annotations
@@ -69,13 +70,27 @@ class Fetcher:
     def first_good(
         self, sources: Sequence[Source[S]], start_epoch_s: int, until_epoch_s: int
     ) -> Fetched[S] | SourceError:
-        """The series of the first source that has one, marked when it is not the first or not new."""
+        """The series of the first source that has all of the time, else of the first that has some of it; marked when
+        it is not the first or not new.
+        """
         problems: list[str] = []
+        partial: list[Fetched[S]] = []
         for source in sources:
             found = self.fetch(source, start_epoch_s, until_epoch_s)
             if isinstance(found, Fetched):
-                return _after(found, tuple(problems))
-            problems.append(str(found))
+                marked = _after(found, tuple(problems))
+                if Flag.INCOMPLETE not in marked.series.flags:
+                    return marked
+                partial.append(marked)
+                problems.append(f"{source.title}: it does not have all of the time asked for")
+            else:
+                problems.append(str(found))
+        return partial[0] if partial else self._newest_kept(sources, start_epoch_s, until_epoch_s, problems)
+
+    def _newest_kept(
+        self, sources: Sequence[Source[S]], start_epoch_s: int, until_epoch_s: int, problems: Sequence[str]
+    ) -> Fetched[S] | SourceError:
+        """What the caches still hold when all sources failed with these problems."""
         for place, source in enumerate(sources):
             kept = self._stale(source, source.requests(start_epoch_s, until_epoch_s))
             if kept is not None and end_epoch_s(kept.series) > start_epoch_s:

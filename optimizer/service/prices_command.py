@@ -12,9 +12,8 @@ from zoneinfo import ZoneInfo
 from rich.console import Console
 from rich.table import Table
 
-from forecasting.core.price import similar_day
 from interfaces.command_line import command_parser, print_json
-from interfaces.domain.series import Flag, PriceSeries, end_epoch_s, price_grid, utc_text
+from interfaces.domain.series import Flag, PriceSeries, end_epoch_s, utc_text
 from interfaces.domain.units import SECONDS_PER_DAY, SECONDS_PER_QUARTER
 from interfaces.drivers.clock import epoch_s
 from interfaces.errors import UserError
@@ -23,11 +22,10 @@ from interfaces.sources.port import SourceError
 from interfaces.sources.prices.csv_file import NAME as CSV
 from interfaces.sources.prices.known import PARSERS, PriceSource, price_source, usual_zone, zone_problem
 from interfaces.sources.prices.zones import ZONES, Zone, find_zone
+from optimizer.service.price_outlook import HISTORY_DAYS, price_outlook
 from optimizer.service.source_fetching import caption, content_of, distinct, new_fetcher, quiet_log
 
 TOKEN_VARIABLE: Final = "STROOMWACHT_ENTSOE_TOKEN"  # noqa: S105  the name of a variable, not its content
-HISTORY_DAYS: Final = 50
-"""What a forecast of the similar day looks back on."""
 
 Row = tuple[int, float, bool]
 """Begin (epoch), EUR/kWh, whether it is a forecast."""
@@ -127,16 +125,11 @@ def _window(zone: Zone, history_days: int) -> tuple[int, int]:
 def _ahead(series: PriceSeries) -> list[Row]:
     """The next 24 h behind the last price, in steps as long as the last one."""
     zone = _usual(series.zone)
-    end = end_epoch_s(series)
-    start = max(int(series.start_epoch_s[0]), end - HISTORY_DAYS * SECONDS_PER_DAY)
-    known = price_grid(series, start, (end - start) // SECONDS_PER_QUARTER)
-    steps = SECONDS_PER_DAY // SECONDS_PER_QUARTER
-    found = similar_day(known.values, start, end, steps, zone.time_zone, zone.name[:2])
-    if found is None:
-        return []
-    quarters = int(series.step_s[-1]) // SECONDS_PER_QUARTER
-    means = found.median.reshape(-1, quarters).mean(axis=1)
-    return [(int(at), round(float(price), 6), True) for at, price in zip(found.epoch_s[::quarters], means, strict=True)]
+    start = end_epoch_s(series)
+    grid = price_outlook(series, start, SECONDS_PER_DAY // SECONDS_PER_QUARTER, zone.time_zone, zone.name[:2])
+    step_s = int(series.step_s[-1])
+    means = grid.values.reshape(-1, step_s // SECONDS_PER_QUARTER).mean(axis=1)
+    return [(start + k * step_s, round(float(price), 6), True) for k, price in enumerate(means)]
 
 
 def _usual(zone: str) -> Zone:

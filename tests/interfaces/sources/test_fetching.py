@@ -10,11 +10,11 @@ from itertools import pairwise
 
 import pytest
 
-from interfaces.domain.series import Flag
+from interfaces.domain.series import Flag, PriceSeries
 from interfaces.sources import fetching, transport
 from interfaces.sources.cache import Cache
 from interfaces.sources.fetching import ATTEMPTS, PARTIAL_FRESH_S, REST_S, STALE_S, Fetched, Fetcher
-from interfaces.sources.port import MAX_BODY_BYTES
+from interfaces.sources.port import MAX_BODY_BYTES, Source
 from interfaces.sources.prices.awattar import Awattar
 from interfaces.sources.prices.energy_charts import EnergyCharts
 from interfaces.sources.prices.energyzero import EnergyZero
@@ -312,6 +312,21 @@ def test_the_next_source_takes_over_and_is_marked(server, time):
     assert found.series.source == "awattar"
     assert found.series.flags == (Flag.FALLBACK,)
     assert found.problems == ("Energy-Charts: it answers HTTP 503",)
+
+
+def test_a_source_that_has_tomorrow_goes_before_one_that_does_not(server, time):
+    rows = [(start, start + 3600, 50.0) for start in HOURS]
+    both: list[Source[PriceSeries]] = [charts(server, "DE-LU"), awattars(server)]
+    server.replies = [TODAY, Reply(kit.awattar(rows))]
+    found = good(fetcher(time).first_good(both, START, END))
+    assert (found.series.source, found.series.flags) == ("awattar", (Flag.FALLBACK,))
+    assert found.problems == ("Energy-Charts: it does not have all of the time asked for",)
+    server.replies = [TODAY, Reply(kit.awattar(rows[:24]))]
+    found = good(fetcher(time).first_good(both, START, END))
+    assert (found.series.source, found.series.flags) == ("energy_charts", (Flag.INCOMPLETE,))
+    server.replies = [TODAY, Reply(kit.HTML)]
+    found = good(fetcher(time).first_good(both, START, END))
+    assert (found.series.source, found.series.flags) == ("energy_charts", (Flag.INCOMPLETE,))
 
 
 def test_the_first_source_alone_is_asked_while_it_works(server, time):
