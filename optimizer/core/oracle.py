@@ -360,12 +360,17 @@ def _dual(parts: dict[str, Part], part: str, row: str, shape: tuple[int, ...]) -
 
 
 def _car_values(instance: Instance, parts: dict[str, Part]) -> Floats:
-    """What a car's next kWh is worth: wanting one less, or, where it can feed back, holding it already."""
-    values = np.zeros(instance.cars.n)
-    if instance.cars.n:
-        part = parts["cars"]
-        if len(part.at["plain"]):
-            values[part.at["plain"]] = -part.rows["car energy"].dual_value
+    """What a car's next kWh is worth: wanting one less, or, where it can feed back, holding it already.
+
+    Where nothing can be charged, any price above the dearest shortage is a dual price: wanting less saves that one.
+    """
+    cars = instance.cars
+    values = np.zeros(cars.n)
+    if cars.n:
+        part, plain = parts["cars"], parts["cars"].at["plain"]
+        dearest = np.where(cars.short_kwh > 0.0, cars.short_eur_per_kwh, 0.0).max(axis=1)
+        if len(plain):
+            values[plain] = np.minimum(-part.rows["car energy"].dual_value, dearest[plain])
         if len(part.at["feeds"]):
             values[part.at["feeds"]] = part.rows["car state"].dual_value[:, 0]
     return values

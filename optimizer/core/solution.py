@@ -40,7 +40,9 @@ def cell_currents(program: Program, x: Floats) -> tuple[Floats, Floats]:
 def values_of(program: Program, dual: Floats) -> Values:
     """The relaxation's row duals as values of energy. A row's dual is what raising its right-hand side by one costs."""
     layout, instance = program.layout, program.instance
-    car = dual[layout.rows["energy"]].copy()
+    # Of a car that gets nothing at all the dual price is any above its dearest shortage: that one is what it means.
+    dearest = np.where(instance.cars.short_kwh > 0.0, instance.cars.short_eur_per_kwh, 0.0).max(axis=1, initial=0.0)
+    car = np.minimum(dual[layout.rows["energy"]], dearest)
     fed = layout.cells.car[layout.cells.fed]
     begin = np.flatnonzero(np.diff(fed, prepend=-1))
     car[fed[begin]] = -dual[layout.rows["car state"]][begin]
