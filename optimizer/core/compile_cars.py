@@ -143,10 +143,8 @@ def _columns(
     at = np.where(feeds, gain, 1.0)
     capacity = column([need.vehicle.capacity_kwh for need in needs])
     soc_kwh = capacity * column([(need.soc_pct or 0.0) / 100 for need in needs])
-    wanted = np.minimum(column([need.energy_kwh for need in needs]) * at, np.where(feeds, capacity - soc_kwh, np.inf))
-    short = worth.short_kwh.reshape(n, SHARES + 2) * at[:, None]
-    sums = short.sum(axis=1)
-    short = short * np.divide(wanted, sums, out=np.ones(n), where=sums > 0)[:, None]
+    room_kwh = np.where(feeds, capacity - soc_kwh, np.inf)
+    wanted = np.minimum(column([need.energy_kwh for need in needs]) * at, room_kwh)
     stays = column([float(car.end) for car in cars]) >= steps.count
     mean_eur = max(0.0, float(np.average(prices.import_eur_per_kwh, weights=steps.dt_h)))
     return Cars(
@@ -160,7 +158,7 @@ def _columns(
         first_share=column([car.first_share for car in cars]),
         end_share=column([car.end_share for car in cars]),
         energy_kwh=wanted,
-        short_kwh=short,
+        short_kwh=_widths(worth, wanted),
         short_eur_per_kwh=worth.short_eur_per_kwh.reshape(n, SHARES + 2) / at[:, None],
         early_eur_per_kwh_step=worth.early_eur_per_kwh_step.reshape(n),
         discharge_a=column([car.discharge_a for car in cars]),
@@ -173,6 +171,14 @@ def _columns(
         previous_a=_previous(problem, sessions, steps),
         churn_eur_per_kwh=CHURN_EUR_PER_KWH,
     )
+
+
+def _widths(worth: Worth, wanted_kwh: Floats) -> Floats:
+    """(N, S) widths of the shortage, which add up to what is wanted."""
+    widths = worth.short_kwh.reshape(len(wanted_kwh), SHARES + 2)
+    sums = widths.sum(axis=1)
+    scaled: Floats = widths * np.divide(wanted_kwh, sums, out=np.ones(len(sums)), where=sums > 0)[:, None]
+    return scaled
 
 
 def _previous(problem: Problem, sessions: tuple[Session, ...], steps: Steps) -> Floats:

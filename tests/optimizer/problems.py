@@ -9,12 +9,13 @@ from optimizer.core.problem import CircuitForecast, Forecast, Problem, Settings
 from optimizer.core.problem_facts import BatteryFacts, CircuitFacts, EvseFacts, PvFacts, SiteFacts
 from optimizer.core.problem_money import Dynamic, Fixed, Tariff
 from optimizer.core.problem_state import BatteryState, Session, SiteState, Target
+from optimizer.core.problem_types import Phase
 
 NOW = 1_763_733_600.0
 """2025-11-21 14:00 UTC, a clock quarter."""
 QUARTER = 900.0
 HOUR = 3600.0
-ALL = ("L1", "L2", "L3")
+ALL: tuple[Phase, ...] = ("L1", "L2", "L3")
 
 
 def evse(name: str, **more: Any) -> EvseFacts:

@@ -70,9 +70,9 @@ def refused(data: Any) -> str:
 
 def changed(path: str, value: Any) -> dict[str, Any]:
     """The good problem with one value replaced, or a key added."""
-    data = json.loads(json.dumps(GOOD))
+    data: dict[str, Any] = json.loads(json.dumps(GOOD))
     *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
-    at = data
+    at: Any = data
     for part in way:
         at = at[part]
     at[last] = value
