@@ -44,16 +44,18 @@ def background_of(problem: Problem, steps: Steps, limits: Limits) -> Background:
     pv_kw, low_kw = _plants(problem, steps, notes)
     pv_a, low_a = (_on_circuits(problem, kw, below, index) for kw in (pv_kw, low_kw))
     load_a, high_a, settled = _loads(problem, steps, by_circuit, root, notes)
-    coming_a, coming_kw = _arrivals(problem, steps, below, index)
+    coming_a = _arrivals(problem, steps, below, index)
     firm = np.array([circuit.firm_export for circuit in circuits])[:, None, None] & ~settled[:, None, None]
     fuse_a = np.where(firm, high_a - low_a, np.maximum(high_a - np.where(settled[:, None, None], 0.0, pv_a), 0.0))
-    room_a = np.maximum(limits.limit_a - fuse_a, 0.0)
+    reserve_a = np.minimum(coming_a, np.maximum(limits.limit_a - fuse_a, 0.0))
+    net_kw = load_kw - pv_kw.sum(axis=0)
+    coming_kw = reserve_a[root].sum(axis=0) * problem.site.nominal_voltage_v / MILLI
     return Background(
-        net_kw=load_kw - pv_kw.sum(axis=0) + coming_kw,
+        net_kw=net_kw + np.minimum(coming_kw, np.maximum(limits.import_kw - net_kw, 0.0)),
         pv_kw=pv_kw,
         fuse_a=fuse_a,
         net_a=np.where(settled[:, None, None], 0.0, load_a) - pv_a,
-        reserve_a=np.minimum(coming_a, room_a),
+        reserve_a=reserve_a,
         notes=tuple(notes),
     )
 
@@ -152,14 +154,14 @@ def _phase_amps(problem: Problem, k: int, one: CircuitForecast) -> Floats:
     return amps
 
 
-def _arrivals(problem: Problem, steps: Steps, below: Floats, index: dict[str, int]) -> tuple[Floats, Floats]:
-    """(C, 3, T) amperes and (T,) kW kept for cars to come; nothing in the running quarter, they are not here yet."""
-    amps, power = np.zeros((len(below), len(PHASES), steps.count)), np.zeros(steps.count)
+def _arrivals(problem: Problem, steps: Steps, below: Floats, index: dict[str, int]) -> Floats:
+    """(C, 3, T) amperes kept for cars to come; none in the running quarter, they are not here yet."""
+    amps = np.zeros((len(below), len(PHASES), steps.count))
     for one in problem.forecast.arrivals:
         column = laid(one.power_kw, problem.forecast.start_epoch_s, STEP_S, steps)
         column = np.maximum(np.where(np.isfinite(column), column, 0.0), 0.0)
         column[0] = 0.0
-        per_kw = amps_per_kw(problem, PHASES)
-        amps += below[:, index[one.circuit], None, None] * per_kw[None, :, None] * column[None, None, :]
-        power += column
-    return amps, power
+        k = index[one.circuit]
+        there = tuple(name for name, amp in zip(PHASES, problem.site.circuits[k].limit_a, strict=True) if amp > 0)
+        amps += below[:, k, None, None] * amps_per_kw(problem, there)[None, :, None] * column[None, None, :]
+    return amps

@@ -125,7 +125,32 @@ def _taken(problem: Problem, compiled: Compiled, solution: Solution) -> Floats:
         late = out[i, FIRM_STEPS:]
         if ((late > DUST_A) & (late < cars.min_a[i] - DUST_A)).any():
             _gather(i, out[i], room, compiled)
+    _share_fractions(out, room, compiled)
     return out
+
+
+def _share_fractions(current: Floats, room: Room, compiled: Compiled) -> None:
+    """Whole device steps in the first steps of time; in place. What rounding down leaves over a step is given to the
+    cars whose fractions make it whole, where it fits: ten cars would lose up to ten amperes of their circuit otherwise.
+    """
+    cars = compiled.instance.cars
+    order = np.argsort(-cars.short_eur_per_kwh[:, 1], kind="stable").tolist()
+    for t in range(min(FIRM_STEPS, current.shape[1])):
+        over = 0.0
+        for i in order:
+            step_a, now = compiled.fleet.evses[i].step_a, float(current[i, t])
+            whole = float(np.floor(now / step_a + DUST_A)) * step_a
+            if now < cars.min_a[i] - DUST_A or now - whole < DUST_A:
+                continue
+            room.given_back(i, t, now - whole)
+            over, current[i, t] = over + (now - whole) / step_a, whole
+            more = min(whole + step_a, float(cars.max_a[i]))
+            if over >= 0.5 and more - whole >= step_a - DUST_A:
+                raised = room.raised(i, t, whole, more)
+                if raised >= more - DUST_A:
+                    over, current[i, t] = over - 1.0, more
+                else:
+                    room.given_back(i, t, raised - whole)
 
 
 def _hold(i: int, current: Floats, room: Room, compiled: Compiled) -> None:

@@ -320,9 +320,20 @@ def test_cars_to_come_keep_room_from_the_next_step_on():
 
 
 def test_cars_to_come_never_take_more_than_there_is():
-    base = problem(session("a"))
+    base = problem(session("a"), contract=Contract(import_kw=20.0))
     forecast = replace(base.forecast, arrivals=(ArrivalForecast("garage", (500.0,) * 48),))
-    assert grid_of(replace(base, forecast=forecast)).instance.grid.headroom_a.min() == 0.0
+    grid = grid_of(replace(base, forecast=forecast)).instance.grid
+    assert grid.headroom_a.min() == 0.0
+    assert grid.base_kw.max() == pytest.approx(20.0)
+
+
+def test_cars_to_come_on_a_one_phase_circuit_load_that_phase():
+    base = problem(session("a", phases_used=("L1",)))
+    garage = replace(base.site.circuits[1], limit_a=(40.0, 0.0, 0.0))
+    forecast = replace(base.forecast, arrivals=(ArrivalForecast("garage", (2.3,) * 48),))
+    facts = replace(base.site, circuits=(base.site.circuits[0], garage))
+    grid = grid_of(replace(base, site=facts, forecast=forecast)).instance.grid
+    assert grid.headroom_a[1, :, 1].tolist() == pytest.approx([30.0, 0.0, 0.0])
 
 
 def test_the_lowest_of_all_import_limits_counts():
