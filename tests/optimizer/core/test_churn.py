@@ -1,4 +1,4 @@
-"""Plans hold still: the same data give the same plan, a little noise moves it less than the noise, order is no reason."""
+"""Plans hold still: the same data give the same plan, noise moves it less than the noise, order not at all."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SAME_A: Final = 1e-6
 
 
 def site(seed: int, *features: str) -> Instance:
-    """Twelve cars, a battery and PV behind circuits that bind; to the prices all cars are alike, so that there are ties."""
+    """Twelve cars, a battery and PV behind circuits that bind. Prices tell no car from another: there are ties."""
     on = frozenset({"tight circuits", *features})
     instance = instance_of(Recipe(seed, steps=48, circuits=4, cars=12, batteries=1, plants=1, features=on))
     alike: dict[str, Any] = {
@@ -116,13 +116,14 @@ def test_small_noise_moves_the_current_slot_less_than_the_noise(features: tuple[
 
 
 def test_without_the_previous_plan_the_same_noise_moves_more():
-    with_it, without = [], []
+    with_it: list[float] = []
+    without: list[float] = []
     for seed in SEEDS[::2]:
         instance = site(seed, "flat prices", "no early preference")
         first = solver.solve(instance)
         changed = noisy(instance, NOISE, seed)
         for moves, now in ((with_it, held(changed, first)), (without, changed)):
-            moves.append(np.mean(np.abs(net_a(solver.solve(now)) - net_a(first))[:, 0] / instance.cars.max_a))
+            moves.append(float(np.mean(np.abs(net_a(solver.solve(now)) - net_a(first))[:, 0] / instance.cars.max_a)))
     assert np.mean(with_it) < 0.2 * np.mean(without)
 
 
@@ -136,7 +137,7 @@ def test_the_order_of_cars_is_no_reason_for_another_plan():
 
 @pytest.mark.parametrize("features", [(), ("flat prices",), ("peak",)], ids=str)
 def test_another_order_of_cars_does_not_move_a_plan_that_stands(features: tuple[str, ...]):
-    """Cars come and go, and with them the index of those that stay; ties may fall otherwise then, were there no plan."""
+    """Cars come and go, and with them the index of those that stay: without a plan, ties could fall otherwise."""
     for seed in SEEDS[:10]:
         instance = site(seed, *features)
         first = solver.solve(instance)
