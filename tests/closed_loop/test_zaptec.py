@@ -182,3 +182,21 @@ def test_an_offer_stays_reserved_until_the_service_and_the_charger_have_shown_it
         assert loop.exposure_a(ZAP) == held_a
         loop.until(lambda: loop.exposure_a(ZAP) == 0, 2 * ARRIVES_S + 3 * POLL_S)
         kept(loop)
+
+
+def test_while_it_is_away_a_rise_of_the_building_is_not_put_down_to_it():
+    """Its own meter says that it draws nothing, so that the reserve stays whole for a car that comes later."""
+    with loops(cars=[car("e0"), car("e1"), car(ZAP, 900.0)], loads=[building(5.0)]) as loop:
+        loop.run(300)
+        loop.kit.state.broken = Trouble(503, b"")
+        loop.kit.state.boxes[0].online = False
+        loop.run(300)
+        loop.add_load(12.0)
+        loop.run(250)
+        assert loop.budget_a().min() <= 50 - 1 - 17, "the whole rise is background"
+        assert loop.drawn_a("e0") + loop.drawn_a("e1") <= 50 - 1 - 17 - LIMIT_A + 0.5
+        while loop.now_s < 1100:
+            loop.run(1)
+            assert loop.within(), loop.words()
+        assert loop.drawn_a(ZAP) > LIMIT_A - 1
+        kept(loop)
