@@ -49,6 +49,7 @@ class EvsePlan:
     in writing for a failsafe that cannot be read. ``release_s``: the longest it and the car may take to follow.
     ``meters``: the meters of its circuit and of those above, nearest first, the last one at the grid. ``poll_s``: its
     measurements are this old at most. ``per_conductor`` False: it shows its power, as if spread over all conductors.
+    ``switches``: it can be told to use one conductor alone.
     """
 
     evse: str
@@ -65,6 +66,7 @@ class EvsePlan:
     meters: tuple[str, ...]
     poll_s: float = 1.0
     per_conductor: bool = True
+    switches: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,12 +175,19 @@ class Restored:
 
 @dataclass(frozen=True, slots=True)
 class EvseRecord:
-    """Everything that was seen at one EVSE, in the order in which it was done."""
+    """Everything that was seen at one EVSE, in the order in which it was done.
+
+    ``single``: steps on one conductor alone, where a three-phase car could not tell its conductors apart;
+    ``single_why``: why there are none although the charger can switch; ``switched_back`` False: it stayed on one.
+    """
 
     plan: EvsePlan
     found: Found
     failsafe: FailsafeSeen = field(default_factory=FailsafeSeen)
     steps: tuple[Step, ...] = ()
+    single: tuple[Step, ...] = ()
+    single_why: str = ""
+    switched_back: bool = True
     silence: Silence | None = None
     restored: Restored | None = None
 

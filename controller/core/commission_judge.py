@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Final, Literal
 
 from controller.core.commission import (
@@ -67,6 +68,15 @@ def trust_in_meters(record: EvseRecord) -> Literal["proven", "unknown", "wrong"]
     if "fault" in verdicts:
         return "wrong"
     return "proven" if verdicts == {"ok"} else "unknown"
+
+
+def wants_one_phase(record: EvseRecord) -> bool:
+    """Whether steps on one conductor would tell what the steps made so far left open: the rotation of the phases."""
+    steps, plan = [step for step in record.steps if step.outcome == "done"], record.plan
+    if len(plan.phases) < 2 or not plan.per_conductor or not car_charged(steps):
+        return False
+    found = _wiring(record, steps)
+    return bool(found) and all(one.verdict == "not_tested" for one in found)
 
 
 def _identity(record: EvseRecord) -> Finding:
@@ -274,7 +284,6 @@ def _meters(record: EvseRecord) -> Iterator[Finding]:
         yield Finding("no_meter", plan.evse, "not_tested", "no meter above this charger: phases and meter", do)
     if not car_charged(steps):
         return
-    wiring: list[Finding] = []
     for meter in plan.meters:
         if meter in silent:
             continue
@@ -284,8 +293,31 @@ def _meters(record: EvseRecord) -> Iterator[Finding]:
             yield Finding("meter_unused", meter, "not_tested", says)
             continue
         yield from judge_meter(plan, response, meter)
-        wiring = _better(wiring, judge_wiring(plan, response, meter))
-    yield from wiring
+    single = [step for step in record.single if step.outcome == "done"]
+    wiring = _better(_wiring(record, steps), _wiring(record, single))
+    yield from (_with_reason(record, one) for one in wiring)
+
+
+def _wiring(record: EvseRecord, steps: list[Step]) -> list[Finding]:
+    """Which phase each conductor is on, by the meter that tells most."""
+    found: list[Finding] = []
+    for meter in record.plan.meters:
+        response = response_of(record.plan, steps, meter) if steps else None
+        if response is not None:
+            found = _better(found, judge_wiring(record.plan, response, meter))
+    return found
+
+
+def _with_reason(record: EvseRecord, one: Finding) -> Finding:
+    """Why a charger whose conductors cannot be told apart was not tried on one of them alone."""
+    if one.code != "phases_rest" or one.verdict != "not_tested":
+        return one
+    if not record.plan.switches:
+        return replace(one, says=f"{one.says}, and this charger cannot be switched to one phase")
+    why = next((step.why for step in record.single if step.why), "") or record.single_why
+    if not why:
+        why = "it went on drawing on all" if car_charged(record.single) else "no current flowed"
+    return replace(one, says=f"{one.says}; on one phase: {why}")
 
 
 def _better(first: list[Finding], second: list[Finding]) -> list[Finding]:
@@ -325,10 +357,12 @@ def _silence(record: EvseRecord) -> Iterator[Finding]:
 
 
 def _restored(record: EvseRecord) -> Iterator[Finding]:
-    restored = record.restored
+    restored, evse = record.restored, record.plan.evse
+    if not record.switched_back:
+        says = "it was switched to one phase for the test and does not show all phases again"
+        yield Finding("phases_stuck", evse, "fault", says, "switch its power off and on, then look at its phases")
     if restored is None:
         return
-    evse = record.plan.evse
     if restored.confirmed:
         yield Finding("restored", evse, "ok", f"told {restored.told_a:g} A at the end; its failsafe follows by itself")
     else:

@@ -131,6 +131,10 @@ class Bench:
         self.outbox.put(key, "setpoint", self._milli(key, current_a), self.now_s + LEASE_S)
         self.outbox.poll_fast(key, self.now_s + LEASE_S)
 
+    def switch(self, key: str, phases: int) -> None:
+        """Want one (1) or three (3) conductors of a commanded point for ``LEASE_S`` from now."""
+        self.outbox.put(key, "phases", phases, self.now_s + LEASE_S)
+
     def _milli(self, key: str, current_a: float) -> int:
         """A current as mA, or as mW where the make takes power."""
         by_power = self.profiles[key].power_setpoint is not None

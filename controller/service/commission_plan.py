@@ -95,6 +95,7 @@ def _evse(entry: ChargerEntry, key: str, topology: Topology, profiles: Mapping[s
         meters=tuple(dict.fromkeys(meter for meter in meters if meter is not None)),
         poll_s=asset.poll_s,
         per_conductor=_per_conductor(profile),
+        switches=bool(topology.can_switch[i]) and profile.phase_switch is not None,
     )
 
 

@@ -28,9 +28,11 @@ from controller.core.commission import (
     middle,
     room_of,
 )
-from controller.core.commission_judge import may_command, trust_in_meters
+from controller.core.commission_judge import may_command, trust_in_meters, wants_one_phase
+from controller.core.params import PHASE_OPEN_S, PHASE_SETTLE_S
 from controller.service.commission_bench import Bench, charger_a, max_a, text_of
 from controller.service.commission_plan import Plan, rows_of, stranger_at
+from controller.service.commission_times import Times
 from interfaces.drivers.readings import PointReading
 
 FIRST_LOOK_S: Final = 15.0
@@ -40,13 +42,12 @@ PROVISION_S: Final = 8.0
 WINDOW_LOOKS: Final = 8
 """Looks whose median is a level: 4 s, so that the jitter of a load does not count."""
 HIGHER_STEP_A: Final = 10.0
-NEAR_A: Final = 1.0
-"""A car has followed when it is this near to what is offered."""
-OFFER_NEAR_A: Final = 0.6
 MARGIN_S: Final = 15.0
 """Beyond the time-out: the charger's own clock, 5 s of pilot and 5 s of car (IEC 61851-1 table A.6)."""
 LONGEST_SILENCE_S: Final = 900.0
 CONFIRM_S: Final = 8.0
+SWITCH_S: Final = 30.0
+"""Within this a charger shows that it changed the number of its phases."""
 
 Told = Callable[[str], None]
 
@@ -98,6 +99,8 @@ class _Test:
         keys = sorted(a.id for a in plan.topology.assets if a.device in plan.chargers and a.id != evse.evse)
         self._others = tuple(keys)
         self._told_a = 0.0
+        self._single = False
+        """Steps made now are on one conductor alone."""
         self.record = EvseRecord(evse, Found(connected=False))
 
     async def run(self) -> EvseRecord:
@@ -111,6 +114,8 @@ class _Test:
         try:
             await self._begin(before)
             await self._steps()
+            if self._options.higher and self._evse.switches and wants_one_phase(self.record):
+                await self._on_one_phase()
             if self._options.silence:
                 self.record = replace(self.record, silence=await self._silence())
         finally:
@@ -196,17 +201,57 @@ class _Test:
 
     def _add(self, step: Step) -> None:
         self._tell(f"{self._evse.evse}: {step.target_a:g} A {step.outcome}{': ' if step.why else ''}{step.why}")
-        self.record = replace(self.record, steps=(*self.record.steps, step))
+        if self._single:
+            self.record = replace(self.record, single=(*self.record.single, step))
+        else:
+            self.record = replace(self.record, steps=(*self.record.steps, step))
+
+    async def _on_one_phase(self) -> None:
+        """The smallest current on one conductor alone, then all of them again. Never switched under current."""
+        if self._reading().value("phases") == 1.0:
+            self.record = replace(self.record, single_why="it is on one phase already, by a setting of its own")
+            return
+        self._single = True
+        if await self._switched(1):
+            await self._raise(self._evse.min_a, proven=False)
+            await self._step(0.0, None)
+        else:
+            self.record = replace(self.record, single_why="it did not switch to one phase")
+        await self._all_phases()
+
+    async def _all_phases(self) -> None:
+        """Back to all conductors, whatever became of the test on one."""
+        if self._single:
+            self._single = False
+            self.record = replace(self.record, switched_back=await self._switched(3))
+
+    async def _switched(self, phases: int) -> bool:
+        """Wait until the contactor is surely open, then switch; whether the charger shows it, where it can."""
+        evse, bench = self._evse, self._bench
+        self._told_a = 0.0
+        if not await self._wait(lambda: self._confirmed() and not _flows(self._look()), CONFIRM_S + evse.release_s):
+            return False
+        quiet_s = bench.now_s
+        await self._wait(lambda: bench.now_s >= quiet_s + PHASE_OPEN_S, 2 * PHASE_OPEN_S)
+        shows = "phases" in bench.profiles[evse.evse].roles
+        asked_s = bench.now_s
+
+        def there() -> bool:
+            bench.switch(evse.evse, phases)
+            told = self._reading().value("phases")
+            return told == phases if shows else bench.now_s >= asked_s + PHASE_OPEN_S
+
+        return not _flows(self._look()) and await self._wait(there, SWITCH_S)
 
     async def _step(self, target_a: float, before: Levels | None, *, proven: bool = False) -> None:
         """Command, wait until everybody may have followed, take the levels. Above 0 A the circuits are watched."""
         first = before if before is not None else await self._settled()
         started_s, self._told_a = self._bench.now_s, target_a
-        times = _Times(target_a, started_s, _drawn(first) or 0.0)
+        times = Times(target_a, started_s, _drawn(first) or 0.0)
         looks: deque[Levels] = deque(maxlen=WINDOW_LOOKS)
         outcome: Outcome = "done"
         why = ""
-        while self._bench.now_s < started_s + self._settle_s():
+        while self._bench.now_s < started_s + self._settle_s() + self._wakes_s(times):
             await self._pass()
             looks.append(self._look())
             times.observe(self._reading(), looks[-1], len(self._evse.phases))
@@ -242,6 +287,12 @@ class _Test:
         evse = self._evse
         slowest_s = max(self._bench.period_s[key] for key in (*evse.meters, evse.evse))
         return evse.release_s + 2.0 * slowest_s + LOOK_S * WINDOW_LOOKS
+
+    def _wakes_s(self, times: Times) -> float:
+        """After a change of phases a car may take a minute to start again: until then, and then for one more window."""
+        if not self._single or not self._told_a:
+            return 0.0
+        return PHASE_SETTLE_S if times.measured_s is None else min(PHASE_SETTLE_S, times.measured_s)
 
     async def _settled(self) -> Levels:
         looks = []
@@ -301,6 +352,7 @@ class _Test:
         await bench.roles(commanded=evse.device)
         self._told_a = 0.0
         await self._wait(self._confirmed, CONFIRM_S)
+        await self._all_phases()
         room = room_of(rows_of(self._plan, bench, evse), proven=False)
         wanted_a = min(found.setpoint_a or 0.0, evse.failsafe_a or 0.0, evse.max_a)
         self._told_a = wanted_a if wanted_a <= room.current_a else 0.0
@@ -345,23 +397,3 @@ def _drawn(look: Levels) -> float | None:
 
 def _flows(look: Levels) -> bool:
     return (_drawn(look) or 0.0) > FLOWS_A
-
-
-class _Times:
-    """When the charger said that it offers the target, and when the car was there; seconds after the command."""
-
-    def __init__(self, target_a: float, started_s: float, before_a: float) -> None:
-        self.offered_s: float | None = None
-        self.measured_s: float | None = None
-        self._target_a, self._started_s, self._before_a = target_a, started_s, before_a
-
-    def observe(self, reading: PointReading, look: Levels, conductors: int) -> None:
-        """Look whether it happened since the last look; times are those of the samples."""
-        offered = reading.roles.get("offered_a")
-        shown = look.offered_a if offered is not None else look.readback_a
-        at_s = offered.sampled_at_s if offered is not None else reading.setpoint.readback_at_s
-        if self.offered_s is None and shown is not None and abs(shown - self._target_a) <= OFFER_NEAR_A:
-            self.offered_s = max(0.0, at_s - self._started_s)
-        drawn = largest(look.charger_a[:conductors])
-        if self.measured_s is None and drawn is not None and abs(drawn - self._target_a) <= NEAR_A:
-            self.measured_s = max(0.0, reading.sample_s - self._started_s)

@@ -9,6 +9,7 @@ from simulations.devices.host import SiteHost
 from simulations.plant.site import Environment
 from tests.controller.service.commission_kit import TEXT, Yard, car, faults, findings
 
+FULL = Options(silence=False)
 LEFT = "profile: webasto_live\n    modbus: {host: 10.0.1.1}"
 
 
@@ -92,3 +93,85 @@ async def test_a_silent_p1_meter_is_named() -> None:
 
     records = await Yard(text=with_p1(), cars={"left": car(1)}, watch=watch).test()
     assert "meter_silent" in faults(records)
+
+
+def with_switch(profile: str = "alfen_eve") -> str:
+    return TEXT.replace("webasto_live", profile, 1)
+
+
+@pytest.mark.parametrize(
+    ("true", "code", "says"),
+    [
+        ((0, 1, 2), "phases", "conductor 1 on L1, as in the site file"),
+        ((1, 2, 0), "phases_rotated", "conductor 1 moves L2 of m-main, the site file says L1"),
+        ((2, 0, 1), "phases_rotated", "conductor 1 moves L3 of m-main, the site file says L1"),
+    ],
+)
+async def test_a_charger_that_can_switch_shows_its_rotation_with_a_three_phase_car(true, code, says) -> None:
+    under_load: list[int] = []
+    modes: list[int] = []
+
+    def watch(host: SiteHost) -> None:
+        under_load.append(host.plant.switched_under_load)
+        modes.append(int(host.plant.phases_now[host.plant.topology.index["left"]]))
+
+    turned = Environment(true_phases={"left": true})
+    records = await Yard(
+        text=with_switch(), cars={"left": car(3)}, environment=turned, watch=watch, options=FULL
+    ).test()
+    found = findings(records)
+    assert says in found[code][0].says
+    assert [(one.target_a, one.outcome) for one in records[0].single] == [(6.0, "done"), (0.0, "done")]
+    drawn = records[0].single[0].after.charger_a
+    assert (drawn[0] or 0.0) > 5.0
+    assert (drawn[1] or 0.0) < 1.0, "one conductor alone"
+    assert max(under_load) == 0, "never switched under current"
+    assert (1 in modes, modes[-1]) == (True, 3), "and back again"
+    assert not {"phases_rest"} & {c for c, ones in found.items() if ones[0].verdict == "not_tested"}
+    assert faults(records) == ({code} if code == "phases_rotated" else set())
+
+
+async def test_one_that_cannot_switch_leaves_the_rotation_untested_with_the_reason() -> None:
+    records = await Yard(cars={"left": car(3)}, options=FULL).test()
+    assert records[0].single == ()
+    (one,) = findings(records)["phases_rest"]
+    assert (one.verdict, one.do) == ("not_tested", "repeat with a one-phase car")
+    assert "cannot be told apart, and this charger cannot be switched to one phase" in one.says
+
+
+async def test_one_that_does_not_switch_says_so() -> None:
+    def seed(host: SiteHost) -> None:
+        host.plant.switch_phases = lambda phases: None  # type: ignore[method-assign]
+
+    def watch(host: SiteHost) -> None:
+        """Its register says three, whatever is written to it."""
+        for server, unit in host.parts["left"].homes:
+            bank = server.bank_of(unit)
+            if bank is not None and 1215 in bank.tables["holding"]:
+                bank.put("holding", 1215, (3,))
+
+    records = await Yard(text=with_switch(), cars={"left": car(3)}, seed=seed, watch=watch, options=FULL).test()
+    (one,) = findings(records)["phases_rest"]
+    assert one.verdict == "not_tested"
+    assert one.says.endswith("on one phase: it went on drawing on all")
+    assert records[0].switched_back
+
+
+async def test_one_that_refuses_to_switch_says_so() -> None:
+    def seed(host: SiteHost) -> None:
+        for server, unit in host.parts["left"].homes:
+            bank = server.bank_of(unit)
+            if bank is not None:
+                bank.writable = frozenset(range(1215)) | frozenset(range(1216, 5000))
+
+    records = await Yard(text=with_switch(), cars={"left": car(3)}, seed=seed, options=FULL).test()
+    (one,) = findings(records)["phases_rest"]
+    assert one.says.endswith("on one phase: it did not switch to one phase")
+    assert records[0].single == ()
+    assert records[0].switched_back
+
+
+async def test_a_one_phase_car_needs_no_switching() -> None:
+    records = await Yard(text=with_switch(), cars={"left": car(1)}, options=FULL).test()
+    assert records[0].single == ()
+    assert "conductor 1 on L1" in findings(records)["phases"][0].says
