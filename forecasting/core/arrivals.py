@@ -140,7 +140,7 @@ def _blocks(place: Place, epoch_s: Ints) -> Ints:
 def _free_power(chargers: Chargers, count: Floats, block: Ints, samples: Floats, likely: Floats) -> Floats:
     """Quantiles (T, Q) kW of the power all coming cars draw freely, bounded by all chargers together."""
     steps = len(count)
-    if chargers.car_kw <= 0.0 or not steps:
+    if chargers.car_kw <= LEAST_KW or chargers.count <= 0 or not steps:
         return np.zeros((steps, len(LEVELS)))
     # A car comes in the middle of its quarter, on average; it draws until its energy is there.
     lag = np.arange(steps)

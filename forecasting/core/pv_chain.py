@@ -32,7 +32,8 @@ GAMMA_PER_DEGC: Final = -0.0037
 """Power coefficient of crystalline modules (data sheets: -0.0030 to -0.0045)."""
 INVERTER_EFFICIENCY: Final = 0.96
 """PVWatts nominal."""
-NO_INVERTER_KW: Final = 1e-6
+NEGLIGIBLE_KW: Final = 1e-6
+"""A milliwatt: no inverter, no light."""
 MILD_DEGC: Final = 15.0
 LIGHT_WIND_M_PER_S: Final = 2.0
 """Stand-ins where temperature or wind are missing; 10 degC more is 4 % less power."""
@@ -153,8 +154,8 @@ def ac_power_kw(plant: PvPlant, sun: Sun, sky: Irradiance, air_degc: Floats, win
         absorbed = _absorbed_w_per_m2(plane, sun, sky)
         cell_degc = temperature.faiman(absorbed, air_degc, wind_m_per_s)
         dc_kw += kept * pvsystem.pvwatts_dc(absorbed, cell_degc, plane.kwp, GAMMA_PER_DEGC)
-    dc_kw = np.where(sun.up, np.maximum(np.nan_to_num(dc_kw), 0.0), 0.0)
-    if plant.inverter_kw <= NO_INVERTER_KW:
+    dc_kw = np.where(sun.up & (dc_kw > NEGLIGIBLE_KW), np.nan_to_num(dc_kw), 0.0)
+    if plant.inverter_kw <= NEGLIGIBLE_KW:
         return np.zeros(len(dc_kw))
     ac_kw: Floats = inverter.pvwatts(dc_kw, plant.inverter_kw / INVERTER_EFFICIENCY, INVERTER_EFFICIENCY)
     return ac_kw
