@@ -14,7 +14,7 @@ from interfaces.domain.plan import plan_problems
 from interfaces.domain.topology import Asset, AssetKind, Circuit, Topology, build_topology
 from optimizer.core.planning import Live, Planned, Refused, plan_of, plan_problem
 from optimizer.core.problem import CircuitForecast, Forecast, PreviousPlan, Problem, Settings
-from optimizer.core.problem_facts import CircuitFacts, facts_of
+from optimizer.core.problem_facts import facts_of
 from optimizer.core.problem_money import Capacity, CircuitLimit, Contract, OperatorLimit
 from optimizer.core.problem_state import Session, SiteState, Target, Vehicle
 from tests.optimizer.problems import (
@@ -182,21 +182,6 @@ def test_two_who_leave_inside_a_step_still_share_the_circuit():
     planned = plan(small(session("a", kwh=11, hours=0.1), session("b", kwh=11, hours=0.1), facts=facts))
     assert planned.setpoint_ma.sum(axis=1).max() <= 20_000
     assert planned.setpoint_ma[0].max() >= 6000
-
-
-def test_rounding_down_leaves_no_ampere_of_a_full_circuit_unused():
-    """Ten cars share 75.7 A: none of them takes a fraction, together they take 75."""
-    names = [f"e{k}" for k in range(10)]
-    base = small(*(session(n, kwh=30.0, hours=4.0) for n in names), facts=site(*map(evse, names), garage_a=75.7))
-    planned = plan(
-        replace(base, site=replace(base.site, circuits=(_wide(base.site.circuits[0]), base.site.circuits[1])))
-    )
-    for t in range(4):
-        assert planned.setpoint_ma[t].sum() >= 75_000
-
-
-def _wide(circuit: CircuitFacts) -> CircuitFacts:
-    return replace(circuit, limit_a=(500.0,) * 3)
 
 
 def test_direct_current_is_planned_in_the_meters_amperes():

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from interfaces.domain.units import frozen_ints
 from optimizer.core.compile import Compiled, compile_problem
+from optimizer.core.heuristic import heuristic
+from optimizer.core.instance import Cars
 from optimizer.core.planning import Planned, plan_problem
 from optimizer.core.planning_check import excesses, kept
-from optimizer.core.planning_rows import Column
+from optimizer.core.planning_rows import Column, Room
 from optimizer.core.problem import Problem
-from optimizer.core.problem_money import Contract
+from optimizer.core.problem_money import Capacity, Contract
 from optimizer.core.problem_state import Session
-from tests.optimizer.problems import ALL, evse, problem, session, site
+from tests.optimizer.problems import ALL, dynamic, evse, fixed, problem, session, site
 
 STEPS = 4
 
@@ -102,3 +106,47 @@ def test_making_up_for_an_early_departure_stays_below_the_import_limit(import_kw
     power_kw = 2.0 + found.setpoint_ma[0, 0] / 1000 * 0.69
     assert power_kw <= import_kw
     assert power_kw > import_kw - 1.5
+
+
+def test_making_up_for_an_early_departure_is_no_new_peak():
+    """0.9 kWh in five minutes are 16 A, and in the whole quarter 5.7 kW with the load: below the peak of 6 kW."""
+    tariff = fixed(capacity=Capacity(5.0, 6.0))
+    assert planned(session("a", kwh=0.9, hours=5 / 60), tariff=tariff).setpoint_ma[0, 0] == 15_000
+
+
+DEAR_FIRST = [0.4] * 8 + [0.1] * 16
+
+
+def test_gathering_small_currents_makes_no_new_peak_where_it_can_wait():
+    """6.2 kW leave room for one car at 6 A, of which the linear program gives each a half."""
+    tariff = dynamic(*DEAR_FIRST, capacity=Capacity(5.0, 6.2))
+    found = planned(session("a", kwh=5.0, hours=6.0), session("b", kwh=5.0, hours=6.0), tariff=tariff)
+    assert found.planned_import_mw.max() <= 6_200_001
+    assert ((found.setpoint_ma > 0).sum(axis=1) <= 1).all()
+    assert found.setpoint_ma.sum() * 0.69 / 4000 == pytest.approx(10.0, abs=1.1)
+
+
+def test_a_car_whose_minimum_is_above_the_peak_is_charged_all_the_same():
+    """3 kW are free below the peak, 4.3 A: no car takes that, and none is left empty for it."""
+    tariff = dynamic(*DEAR_FIRST, capacity=Capacity(5.0, 5.0))
+    found = planned(session("a", kwh=5.0, hours=6.0), tariff=tariff)
+    assert found.setpoint_ma.sum() * 0.69 / 4000 == pytest.approx(5.0, abs=1.1)
+
+
+def room_of(garage_a: float, **more) -> Room:
+    base, compiled = made(garage_a=garage_a, **more)
+    return Room(base, compiled, heuristic(replace(compiled.instance, cars=_none(compiled))))
+
+
+def _none(compiled: Compiled) -> Cars:
+    """Cars that take nothing, so that all room is free."""
+    return replace(compiled.instance.cars, max_a=np.zeros(compiled.instance.cars.n))
+
+
+def test_room_is_what_circuits_and_the_import_limit_leave():
+    room = room_of(20.0)
+    assert room.raised(0, 0, 0.0, 16.0) == 16.0
+    assert room.raised(1, 0, 0.0, 16.0) == pytest.approx(4.0)
+    room.given_back(0, 0, 10.0)
+    assert room.raised(1, 0, 4.0, 16.0) == pytest.approx(14.0)
+    assert room_of(40.0, contract=Contract(import_kw=8.9)).raised(0, 0, 0.0, 16.0) == pytest.approx(10.0)
