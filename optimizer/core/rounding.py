@@ -161,7 +161,8 @@ def _fitting(program: Program, early: Early, least: Floats, wanted: Bools, start
     cars, cells, grid = program.instance.cars, program.layout.cells, program.instance.grid
     car, step = cells.car[early.cell], cells.step[early.cell]
     sure = wanted & (early.current_a >= least - BOTH_WAYS) & (not strict)
-    rank = -early.current_a / np.maximum(least, MARGIN) - (early.before_a > BOTH_WAYS)
+    ratio = early.current_a / np.maximum(least, MARGIN)
+    rank = -ratio - (early.before_a > BOTH_WAYS)
     kw = cars.kw_per_a[car] * least
     on = wanted.copy()
     steps = min(FIRM_STEPS, grid.steps)
@@ -176,7 +177,9 @@ def _fitting(program: Program, early: Early, least: Floats, wanted: Bools, start
     ):
         wish = np.where(on, weight, 0.0)
         if (np.bincount(group, wish, len(limit)) > limit + MARGIN).any():
-            on &= sure | _fits(group, wish, limit, rank)
+            # What batteries carried in the relaxation, they can carry again.
+            carried = 0.0 if strict else np.bincount(group, weight * ratio, len(limit))
+            on &= sure | _fits(group, wish, np.maximum(limit, carried), rank)
     return on
 
 
