@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,7 +48,8 @@ PLAN = solve(SITE)
 def changed(column: str, where: tuple[int, ...], by: float) -> Solution:
     values = np.array(getattr(PLAN, column), dtype=np.float64)
     values[where] += by
-    return replace(PLAN, **{column: values if values.ndim else float(values)})
+    one: dict[str, Any] = {column: values if values.ndim else float(values)}
+    return replace(PLAN, **one)
 
 
 def named(solution: Solution, instance: Instance = SITE) -> set[str]:
@@ -124,7 +126,8 @@ def test_feeding_in_beyond_a_limit_is_named():
 
 def test_a_car_that_is_drained_or_overfilled_is_named():
     for states, what in ((("floor_kwh", 19.9), "car floor"), (("capacity_kwh", 20.1), "car capacity")):
-        cars = replace(SITE.cars, **{states[0]: np.array([0.0, states[1]])})
+        one: dict[str, Any] = {states[0]: np.array([0.0, states[1]])}
+        cars = replace(SITE.cars, **one)
         emptied = changed("car_discharge_a" if what == "car floor" else "car_a", (1, 1), 9.0)
         assert what in named(emptied, replace(SITE, cars=cars))
 
