@@ -115,17 +115,19 @@ class ZaptecApi:
 
     def _asked(self, method: str, path: str, **content: Any) -> bytes | Failed:
         """The body of an answer. A token that is not accepted is asked for anew, once."""
-        for _ in range(2):
-            token = self._valid_token()
-            if isinstance(token, Failed):
-                return token
-            answer = self._sent(method, path, headers={"Authorization": f"Bearer {token.text}"}, **content)
-            if isinstance(answer, Failed):
-                return answer
-            if answer.status != UNAUTHORISED:
-                break
+        answer = self._authorised(method, path, **content)
+        if isinstance(answer, _Answer) and answer.status == UNAUTHORISED:
             self._token = None
+            answer = self._authorised(method, path, **content)
+        if isinstance(answer, Failed):
+            return answer
         return answer.body if answer.status == OK else _refusal(answer)
+
+    def _authorised(self, method: str, path: str, **content: Any) -> _Answer | Failed:
+        token = self._valid_token()
+        if isinstance(token, Failed):
+            return token
+        return self._sent(method, path, headers={"Authorization": f"Bearer {token.text}"}, **content)
 
     def _valid_token(self) -> Token | Failed:
         now_s = self._clock()
