@@ -121,7 +121,7 @@ def _taken(problem: Problem, compiled: Compiled, solution: Solution) -> Floats:
         _hold(i, out[i], room, compiled)
         for t in np.flatnonzero((out[i] > DUST_A) & _odd(i, out[i], share[i], compiled)).tolist():
             wanted = max(float(out[i, t]) / max(float(share[i, t]), LEAST_SHARE), float(cars.min_a[i]))
-            out[i, t] = room.raised(i, t, float(out[i, t]), min(wanted, most), same_energy=True)
+            out[i, t] = room.raised(i, t, float(out[i, t]), min(wanted, most))
         late = out[i, FIRM_STEPS:]
         if ((late > DUST_A) & (late < cars.min_a[i] - DUST_A)).any():
             _gather(i, out[i], room, compiled)
@@ -158,21 +158,8 @@ def _odd(i: int, current: Floats, share: Floats, compiled: Compiled) -> Bools:
 def _gather(i: int, current: Floats, room: Room, compiled: Compiled) -> None:
     """Currents below the minimum, moved until they make a whole one, to the nearest; in place.
 
-    Below the peak where that is possible; a car whose minimum alone is above it is charged all the same.
+    A peak is no reason to leave a car empty: its minimum alone may be above it.
     """
-    planned, dt_h = current.copy(), compiled.steps.dt_h
-    least_ah = float(compiled.instance.cars.min_a[i]) * float(dt_h[-1])
-    _gathered(i, current, room, compiled, same_energy=False)
-    if float(((planned - current) * dt_h).sum()) < least_ah:
-        return
-    for t in np.flatnonzero(current != planned).tolist():
-        room.given_back(i, t, float(current[t] - planned[t]))
-    current[:] = planned
-    _gathered(i, current, room, compiled, same_energy=True)
-
-
-def _gathered(i: int, current: Floats, room: Room, compiled: Compiled, *, same_energy: bool) -> None:
-    """One pass over the later steps, in place; what is still to be made up for is carried from step to step."""
     cars, dt_h = compiled.instance.cars, compiled.steps.dt_h
     least, most = float(cars.min_a[i]), float(cars.max_a[i])
     carried_ah = least * float(dt_h[-1]) / 2
@@ -180,7 +167,7 @@ def _gathered(i: int, current: Floats, room: Room, compiled: Compiled, *, same_e
         planned, given = float(current[t]), 0.0
         wanted = planned if planned >= least - DUST_A else min(planned + carried_ah / float(dt_h[t]), most)
         if wanted >= least - DUST_A:
-            given = room.raised(i, t, planned, max(planned, min(wanted, least)), same_energy=same_energy)
+            given = room.raised(i, t, planned, max(planned, min(wanted, least)))
         if given < least - DUST_A:
             room.given_back(i, t, given or planned)
             given = 0.0
@@ -189,7 +176,7 @@ def _gathered(i: int, current: Floats, room: Room, compiled: Compiled, *, same_e
 
 
 class Room:
-    """What the solution leaves free on every circuit, phase and step, and below the peak and the import limit."""
+    """What the solution leaves free on every circuit, phase and step, and below the import limit."""
 
     def __init__(self, problem: Problem, compiled: Compiled, solution: Solution) -> None:
         instance = compiled.instance
@@ -198,30 +185,21 @@ class Room:
         self._wired = instance.cars.wired
         self._kw_per_a = instance.cars.kw_per_a
         self._free_a = instance.grid.headroom_a - amperes(instance, solution)
-        net = net_kw(instance, solution)
-        self._limit_kw = instance.grid.import_limit_kw - net
-        self._peak_kw = np.full(len(net), np.inf)
-        if instance.grid.peak_eur_per_kw > 0:
-            self._peak_kw = max(solution.peak_kw, instance.grid.peak_floor_kw) - net
+        self._free_kw = instance.grid.import_limit_kw - net_kw(instance, solution)
 
-    def raised(self, i: int, t: int, planned: float, wanted: float, *, same_energy: bool = False) -> float:
-        """The current nearest to ``wanted`` that there is room for, and takes that room; never below ``planned``.
-
-        ``same_energy``: it flows for a part of the step only, so that the quarter's peak is what it was.
-        """
+    def raised(self, i: int, t: int, planned: float, wanted: float) -> float:
+        """The current nearest to ``wanted`` that there is room for, and takes that room; never below ``planned``."""
         rows = np.ix_(self._above[:, i], self._wired[i] > 0)
         per_a = self._wired[i][self._wired[i] > 0]
         amps = float((self._free_a[:, :, t][rows] / per_a).min(initial=np.inf))
-        free_kw = float(self._limit_kw[t] if same_energy else min(self._limit_kw[t], self._peak_kw[t]))
-        more = max(0.0, min(wanted - planned, amps, free_kw / float(self._kw_per_a[i])))
+        more = max(0.0, min(wanted - planned, amps, float(self._free_kw[t]) / float(self._kw_per_a[i])))
         self.given_back(i, t, -more)
         return planned + more
 
     def given_back(self, i: int, t: int, current: float) -> None:
         """A current that is not taken after all."""
         self._free_a[self._above[:, i], :, t] += current * self._wired[i]
-        self._limit_kw[t] += current * float(self._kw_per_a[i])
-        self._peak_kw[t] += current * float(self._kw_per_a[i])
+        self._free_kw[t] += current * float(self._kw_per_a[i])
 
 
 def _power_column(

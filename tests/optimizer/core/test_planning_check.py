@@ -117,15 +117,6 @@ def test_making_up_for_an_early_departure_is_no_new_peak():
 DEAR_FIRST = [0.4] * 8 + [0.1] * 16
 
 
-def test_gathering_small_currents_makes_no_new_peak_where_it_can_wait():
-    """6.2 kW leave room for one car at 6 A, of which the linear program gives each a half."""
-    tariff = dynamic(*DEAR_FIRST, capacity=Capacity(5.0, 6.2))
-    found = planned(session("a", kwh=5.0, hours=6.0), session("b", kwh=5.0, hours=6.0), tariff=tariff)
-    assert found.planned_import_mw.max() <= 6_200_001
-    assert ((found.setpoint_ma > 0).sum(axis=1) <= 1).all()
-    assert found.setpoint_ma.sum() * 0.69 / 4000 == pytest.approx(10.0, abs=1.1)
-
-
 def test_a_car_whose_minimum_is_above_the_peak_is_charged_all_the_same():
     """3 kW are free below the peak, 4.3 A: no car takes that, and none is left empty for it."""
     tariff = dynamic(*DEAR_FIRST, capacity=Capacity(5.0, 5.0))
