@@ -7,6 +7,7 @@ from typing import Final
 
 from controller.service.messages import PointStatus
 from interfaces.domain.site_hosts import outside
+from interfaces.drivers.contest import NOT_APPLIED, PATTERNS
 from interfaces.drivers.doubts import in_words
 from interfaces.drivers.neighbours import Network
 from interfaces.drivers.p1_reading import find_p1
@@ -38,7 +39,7 @@ def point_problems(points: Sequence[PointStatus], networks: Sequence[Network]) -
         elif point.connected and point.problem and find_p1(point.profile) is not None:
             found[f"telegram.{point.key}"] = f"{_who(point)}: {point.problem}"
         if point.setpoint_problem:
-            found[f"setpoint.{point.key}"] = f"the setpoint written to {_who(point)} {point.setpoint_problem}"
+            found[f"setpoint.{point.key}"] = _of_setpoint(point)
         for k, text in enumerate(point.suspect):
             found[f"suspect.{point.key}.{k}"] = f"{_who(point)}: {text}"
         for k, text in enumerate(point.doubts):
@@ -79,6 +80,15 @@ def host_of(place: str) -> str:
 
 def _who(point: PointStatus) -> str:
     return f"{point.key} at {point.place}" if point.place else point.key
+
+
+def _of_setpoint(point: PointStatus) -> str:
+    problem = point.setpoint_problem
+    if problem == NOT_APPLIED:
+        problem = f"is {problem}: is remote control switched off, or a lower limit set, in the device?"
+    elif not problem.startswith(PATTERNS):
+        return f"the setpoint cannot be written to {_who(point)}: {in_words(problem)}"
+    return f"the setpoint written to {_who(point)} {problem}"
 
 
 def _is_away(point: PointStatus) -> bool:

@@ -13,10 +13,11 @@ from interfaces.domain.units import NEVER_S
 from interfaces.drivers.connections import AnyConnection
 from interfaces.drivers.doubts import doubts
 from interfaces.drivers.links import place_of
-from interfaces.drivers.readings import Readings, nameless
+from interfaces.drivers.readings import Readings, SetpointStatus, nameless
 from interfaces.drivers.wiring import Wire
 
 NEVER_AGE_S: Final = -1.0
+SHOWN_LATE_S: Final = 3.0
 QUANTILES: Final = (0.5, 0.99, 0.999)
 
 
@@ -51,6 +52,11 @@ def _quantiles(durations: Histogram) -> tuple[float, float, float, float]:
     return p50, p99, p999, durations.most_s
 
 
+def _setpoint_problem(status: SetpointStatus, now_s: float) -> str:
+    """Some makes show a new setpoint only after a second or two."""
+    return "" if status.contest == "ignored" and now_s - status.contest_s < SHOWN_LATE_S else status.problem
+
+
 def points_of(
     wires: Sequence[tuple[Wire, AnyConnection]], readings: Readings, now_s: float, *, phases: int
 ) -> Iterator[PointStatus]:
@@ -64,7 +70,7 @@ def points_of(
                 connected=reading.connected,
                 problem=reading.problem,
                 reply_age_s=NEVER_AGE_S if reading.reply_s == NEVER_S else now_s - reading.reply_s,
-                setpoint_problem=reading.setpoint.problem,
+                setpoint_problem=_setpoint_problem(reading.setpoint, now_s),
                 status="" if reading.state is None else reading.state.status,
                 serial=reading.serial or "",
                 suspect=reading.suspect,

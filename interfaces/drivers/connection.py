@@ -132,8 +132,8 @@ class Connection:
             return max(0.0, min(self._next_due_s(now_s) - now_s, REST_MAX_S))
         fault = await self.port.connect()
         if fault is not None:
-            told = Fault.HUNG_UP if self.port.hung_up and fault is Fault.DISCONNECTED else fault
-            self._all_lost("" if told is Fault.DISCONNECTED else str(told))
+            waiting = str(Fault.HUNG_UP) if self.port.hung_up else ""
+            self._all_lost(waiting if fault is Fault.DISCONNECTED else str(fault))
             return max(0.0, min(self.port.retry_at_s - now_s, REST_MAX_S))
         if self.port.counters.connects != self._connects:
             self._on_connect()
@@ -339,7 +339,8 @@ class Connection:
         """What the newest read-back says; a device that fell back may have restarted and lost its failsafe as well."""
         if judge_readback(member.device, member.book, self._clock()):
             status = member.device.reading.setpoint
-            log.warning("setpoint key=%s %s", member.key, status.problem or "stays as it is written again")
+            if status.contest not in {"", "ignored"}:
+                log.warning("setpoint key=%s %s", member.key, status.problem)
             if status.contest == "fell_back":
                 member.provision_at_s = NEVER_S
 

@@ -14,6 +14,8 @@ from interfaces.domain.units import MILLI, NEVER_S
 from interfaces.drivers.readings import ContestKind
 
 NOT_APPLIED: Final = "acknowledged but not applied"
+PATTERNS: Final = ("does not stay", "is changed", "fell back")
+"""How the other sentences begin; before them stands which setpoint is meant."""
 DROPPED_TRIES: Final = 3
 """Acknowledged writes of one value that never showed, after which they count as dropped on the way."""
 REVERTS: Final = 2

@@ -44,7 +44,7 @@ class SetpointStatus:
 
     ``written_milli`` was acknowledged at ``written_at_s``; ``readback_milli`` is what the device said it holds (or has
     in force) at ``readback_at_s``. ``problem`` is empty while all is well; ``contest``: the pattern, where read-backs
-    contradict what was written.
+    contradict what was written, since ``contest_s``.
     """
 
     written_milli: int | None = None
@@ -53,6 +53,7 @@ class SetpointStatus:
     readback_at_s: float = NEVER_S
     problem: str = ""
     contest: ContestKind = ""
+    contest_s: float = NEVER_S
 
 
 @dataclass(frozen=True, slots=True)

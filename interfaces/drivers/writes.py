@@ -182,7 +182,9 @@ def judge_readback(device: Device, book: WriteBook, now_s: float) -> bool:
         failsafe=ma_from_a(failsafe_a) if by_current and failsafe_a is not None else None,
     )
     if (after.problem, after.kind) != (status.problem, status.contest):
-        device.reading = replace(device.reading, setpoint=replace(status, problem=after.problem, contest=after.kind))
+        since_s = status.contest_s if after.kind == status.contest else now_s
+        told = replace(status, problem=after.problem, contest=after.kind, contest_s=since_s)
+        device.reading = replace(device.reading, setpoint=told)
     return after.kind != before.kind
 
 

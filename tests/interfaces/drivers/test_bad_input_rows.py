@@ -237,7 +237,8 @@ async def test_a_gateway_that_acknowledges_writes_and_drops_them():
     async with bender() as found:
         found.bank().accept_writes = False
         await live(found, 1.0, milli=6000)
-        assert "acknowledged but not applied" in told(found)
+        assert found.reading().setpoint.problem == "acknowledged but not applied"
+        assert told(found) == "", "some makes show a new setpoint a second later"
         await live(found, 5.0, milli=6000)
         says = told(found)
         assert f"the setpoint written to {place(found, 255)} does not stay written (read back 10 A after 6 A" in says
@@ -259,6 +260,23 @@ async def test_a_gateway_that_sets_the_old_value_back_after_two_seconds():
         assert found.reading().setpoint.contest == "set_back"
         await live(found, 70.0, milli=16_000)
         assert told(found) == "", "a minute of peace"
+
+
+async def test_a_setpoint_that_is_cut_by_the_device():
+    """A limit of its own: neither a gateway nor a master, and not what was written."""
+    async with bender() as found:
+        found.bank().put("holding", BENDER_SETPOINT, (13,))  # whatever is told from now on
+        found.bank().accept_writes = False
+        await live(found, 6.0, milli=16_000)
+        assert f"the setpoint written to {place(found, 255)} is acknowledged but not applied: is remote" in told(found)
+        assert found.reading().setpoint.contest == "ignored"
+
+
+async def test_a_setpoint_that_is_refused():
+    async with bender() as found:
+        found.bank().on_write = lambda table, addr, words: 4
+        await live(found, 2.0, milli=16_000)
+        assert f"the setpoint cannot be written to {place(found, 255)}: device answered with an exc" in told(found)
 
 
 async def test_two_masters_fighting():
