@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -68,7 +69,9 @@ class ZaptecLoop(Loop):
         columns["readback_s"][i] = self.reading.setpoint.readback_at_s
         columns["pilot"][i] = pilot_of(self.reading)
         columns["failsafe_proof"][i] = PROOFS[self.reading.failsafe.verdict]
-        frozen = {k: frozen_floats(v) if v.dtype == np.float64 else frozen_ints(v) for k, v in columns.items()}
+        frozen: dict[str, Any] = {
+            k: frozen_floats(v) if v.dtype == np.float64 else frozen_ints(v) for k, v in columns.items()
+        }
         return replace(image, **frozen)
 
     def order(self) -> int | None:

@@ -7,6 +7,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,7 +41,7 @@ def setup() -> SiteSetup:
     return found
 
 
-def seen(at_s: float, **change: object) -> Seen:
+def seen(at_s: float, **change: Any) -> Seen:
     usual = Seen(at_s, "", True, 6.0, at_s - 5.0, 6.0, at_s - 100.0, 10.0, "C2", "charging")
     return replace(usual, **change)
 
