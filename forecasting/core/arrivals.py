@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from scipy.stats import gamma
 
-from forecasting.core.calendar import QUARTERS_PER_DAY, local_time, quarters
+from forecasting.core.calendar import QUARTERS_PER_DAY, local_time, quarters, utc_offsets_s
 from forecasting.core.quantiles import LEVELS, Flag, QuantileSeries
 from forecasting.core.session_prior import BLOCK_STARTS_H, PRIORS, arrival_block, daily_rates
 from forecasting.core.sessions import PastSessions, Place
@@ -98,7 +98,7 @@ def _rates(place: Place, chargers: Chargers, epoch_s: Ints, now_epoch_s: int, pa
 
 
 def _daily_counts(place: Place, now_epoch_s: int, past: PastSessions) -> tuple[Ints, Floats]:
-    """Complete local days watched (an instant at noon of each) and their smoothed arrivals (D, 96)."""
+    """Complete local days watched (local noon of each, epoch seconds) and their smoothed arrivals (D, 96)."""
     local = local_time(past.arrival_epoch_s, place.time_zone)
     today = int(local_time(np.array([now_epoch_s], dtype=np.int64), place.time_zone).day[0])
     first = max(int(local.day.min()), today - MEMORY_DAYS)
@@ -110,9 +110,8 @@ def _daily_counts(place: Place, now_epoch_s: int, past: PastSessions) -> tuple[I
     half = len(SMOOTHING) // 2
     wrapped = np.concatenate([counts[:, -half:], counts, counts[:, :half]], axis=1)
     smooth = sum(kernel[i] * wrapped[:, i : i + QUARTERS_PER_DAY] for i in range(len(SMOOTHING)))
-    # Noon in UTC lies inside the same local day wherever offsets stay under twelve hours; beyond, a day's class may be
-    # its neighbour's.
-    return days * SECONDS_PER_DAY + SECONDS_PER_DAY // 2, np.asarray(smooth, dtype=np.float64)
+    noon_s = days * SECONDS_PER_DAY + SECONDS_PER_DAY // 2
+    return noon_s - utc_offsets_s(noon_s, place.time_zone), np.asarray(smooth, dtype=np.float64)
 
 
 def _energies(place: Place, past: PastSessions | None) -> tuple[Floats, Floats]:

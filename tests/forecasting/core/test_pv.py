@@ -90,6 +90,16 @@ def test_a_rising_sun_does_not_blind_an_east_wall():
     assert power[rising[0]] < 0.05 * wall.kwp
 
 
+def test_too_much_global_light_at_sunrise_is_diffuse():
+    sun = sun_over(ROOF, quarters(MIDNIGHT, 96))
+    sky = irradiance_from(sun, np.full(96, 200.0), None, None)
+    early = np.flatnonzero(sun.up)[:6]
+    assert (sky.dni_w_per_m2[early] <= 1.15 * sun.clear_dni_w_per_m2[early] + 1e-9).all()
+    assert (sky.dhi_w_per_m2[early] > 100.0).all()
+    beam = sky.dni_w_per_m2 * np.cos(np.radians(sun.zenith_deg))
+    np.testing.assert_allclose((beam + sky.dhi_w_per_m2)[sun.up], 200.0, rtol=1e-6)
+
+
 def test_clear_sky_noon_is_what_the_data_sheet_suggests():
     kwh = pv.clear_sky_kw(ROOF, MIDNIGHT, 96).sum() / 4.0
     assert 5.5 < kwh / ROOF.kwp < 7.0  # a cloudless midsummer day in Belgium

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -207,6 +208,20 @@ def test_a_site_that_fills_every_morning_is_learned():
     assert found.count[30:40].sum() > 0.8 * found.count.sum()
     assert found.energy_kwh.sum() == pytest.approx(22.0 * found.count.sum(), rel=0.2)
     assert plain.count[30:40].sum() < 0.6 * plain.count.sum()
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "Pacific/Honolulu", "Asia/Kolkata"])
+def test_a_free_day_is_free_on_every_side_of_the_date_line(zone):
+    place = Place(SiteClass.WORKPLACE, zone)
+    monday = int(datetime(2025, 6, 2, tzinfo=ZoneInfo(zone)).timestamp())
+    days = [d for d in range(28) if d % 7 < 5]
+    rows = [
+        (monday + d * DAY + 8 * HOUR, monday + d * DAY + 16 * HOUR, 20.0, "", False) for d in days for _ in range(10)
+    ]
+    found = arrivals.forecast(place, Chargers(20, 11.0), monday + 25 * DAY + 18 * HOUR, 192, past_sessions(rows))
+    assert found.count[: 4 * 6 + 96].sum() < 2.0  # Friday evening and Saturday
+    later = arrivals.forecast(place, Chargers(20, 11.0), monday + 28 * DAY, 96, past_sessions(rows))
+    assert later.count.sum() > 8.0
 
 
 def test_all_energy_that_comes_is_drawn_when_nobody_holds_it_back():
