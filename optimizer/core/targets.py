@@ -145,7 +145,7 @@ def choose(problem: Problem, session: Session, profile: Profile | None, vehicle:
     if vehicle is not None and vehicle.target is not None:
         return Choice(vehicle.target, "vehicle", _moment(problem, session, vehicle.target))
     if profile is not None and profile.weekly:
-        return _weekly(problem, profile)
+        return _weekly(problem, session, profile)
     entry = _scheduled(problem, session, vehicle)
     if entry is not None:
         target = Target(unit=entry.unit, amount=entry.amount, guaranteed_kwh=entry.guaranteed_kwh)
@@ -193,16 +193,15 @@ def _moment(problem: Problem, session: Session, target: Target) -> float | None:
     """When a target ends: its moment, or the next such hour after plug-in that has not been over for long."""
     if target.departure_epoch_s is not None or target.departure_local is None:
         return target.departure_epoch_s
-    began_epoch_s = min(session.plugged_in_epoch_s, problem.now_epoch_s)
-    past = max(began_epoch_s, problem.now_epoch_s - OVERDUE_H * SECONDS_PER_HOUR)
+    past = max(session.plugged_in_epoch_s, problem.now_epoch_s - OVERDUE_H * SECONDS_PER_HOUR)
     return next_local(past, problem.site.time_zone, target.departure_local)
 
 
-def _weekly(problem: Problem, profile: Profile) -> Choice:
-    """The entry of the pattern whose hour comes next."""
+def _weekly(problem: Problem, session: Session, profile: Profile) -> Choice:
+    """The entry of the pattern whose hour comes next, for an announced car after its arrival."""
     zone = problem.site.time_zone
     moments = [
-        (next_local(problem.now_epoch_s, zone, entry.departure_local, entry.days), k)
+        (next_local(_since(problem, session), zone, entry.departure_local, entry.days), k)
         for k, entry in enumerate(profile.weekly)
     ]
     moment, k = min(moments)
@@ -210,13 +209,18 @@ def _weekly(problem: Problem, profile: Profile) -> Choice:
     return Choice(Target(unit=entry.unit, amount=entry.amount, guaranteed_kwh=entry.guaranteed_kwh), "profile", moment)
 
 
+def _since(problem: Problem, session: Session) -> float:
+    """Now, or when an announced car will be there."""
+    return max(problem.now_epoch_s, session.plugged_in_epoch_s)
+
+
 def _scheduled(problem: Problem, session: Session, vehicle: Vehicle | None) -> ScheduleEntry | None:
-    """The entry for this EVSE, tag or vehicle that ends next after now."""
+    """The entry for this EVSE, tag or vehicle that ends next."""
     name = session.vehicle if vehicle is None else vehicle.id
     fitting = [
         entry
         for entry in problem.schedule
-        if entry.departure_epoch_s > problem.now_epoch_s
+        if entry.departure_epoch_s > _since(problem, session)
         and (entry.evse, entry.tag, entry.vehicle) != (None, None, None)
         and entry.evse in (None, session.evse)
         and entry.tag in (None, session.tag)

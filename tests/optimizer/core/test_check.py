@@ -98,6 +98,12 @@ CASES: dict[str, tuple[Problem, str]] = {
     ),
     "vehicle twice": (replace(GOOD, vehicles=(Vehicle("v"), Vehicle("v"))), "vehicle 'v' is given 2 times"),
     "tag twice": (replace(GOOD, profiles=(Profile("t"), Profile("t"))), "RFID tag 't' is given 2 times"),
+    "here and yet to come": (
+        with_state(sessions=(session("a", arrives_epoch_s=NOW),)),
+        "a session that is going on has an hour of arrival: cars that are not here yet are 'announced'",
+    ),
+    "coming without an hour": (with_state(announced=(session("a"),)), "an announced car has no hour of arrival"),
+    "coming nowhere": (with_state(announced=(session("g", arrives_epoch_s=NOW),)), "there is no EVSE 'g' on this site"),
     "no such zone": (with_site(time_zone="Europe/Atlantis"), "there is no time zone 'Europe/Atlantis'"),
     "a folder of zones": (with_site(time_zone="Europe"), "there is no time zone 'Europe'"),
 }

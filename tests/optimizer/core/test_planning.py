@@ -316,6 +316,19 @@ def test_row_80_an_unknown_tag_waits_where_the_site_says_so():
     assert kwh(welcome, "a") == pytest.approx(20.0, abs=KW_PER_A)
 
 
+def test_announced_cars_are_planned_for_and_told_to_nobody():
+    """One comes in 2.1 h for 2 h and needs the whole circuit then: who is here charges before and after."""
+    facts = site(evse("a"), evse("b"), garage_a=16.0)
+    arrives = NOW + 2.1 * HOUR
+    coming = session("b", kwh=20.7, hours=4.1, plugged_in_epoch_s=arrives, arrives_epoch_s=arrives)
+    base = small(session("a", kwh=20.0, hours=5.0), facts=facts)
+    planned = plan(replace(base, state=replace(base.state, announced=(coming,))))
+    assert planned.assets == ("a",)
+    assert kwh(planned, "a") == pytest.approx(20.0, abs=KW_PER_A)
+    assert row(planned, "a")[9:16].tolist() == [0] * 7
+    assert planned.planned_import_mw[9:16].min() > 11_000_000
+
+
 # Values.
 
 

@@ -216,3 +216,16 @@ def test_an_hour_that_was_left_out_is_read_on_the_clock_before():
 def test_the_hour_of_a_session_that_stands_for_days_is_the_next_one():
     one = session("a", target=Target("kwh", 5, departure_local="07:30"), plugged_in_epoch_s=NOW - 72 * HOUR)
     assert need(one).departure_epoch_s == at("2025-11-22T07:30")
+
+
+def test_an_announced_car_leaves_after_it_came():
+    """It comes tomorrow at noon: this evening's hour, Saturday's pattern and the morning's line are not its own."""
+    noon = at("2025-11-22T12:00")
+    car = session("a", tag="T", target=None, plugged_in_epoch_s=noon, arrives_epoch_s=noon)
+    weekly = (WeeklyTarget(("sat",), "07:00", "kwh", 1), WeeklyTarget(("mon",), "08:00", "kwh", 2))
+    profile = Profile("T", weekly=weekly)
+    assert need(car, profiles=(profile,)).departure_epoch_s == at("2025-11-24T08:00")
+    told = replace(car, target=Target("kwh", 5, departure_local="07:00"))
+    assert need(told).departure_epoch_s == at("2025-11-23T07:00")
+    entries = (ScheduleEntry(at("2025-11-22T09:00"), "kwh", 3, tag="T"), ScheduleEntry(noon + HOUR, "kwh", 4, tag="T"))
+    assert need(car, schedule=entries).energy_kwh == 4
