@@ -146,7 +146,8 @@ def test_the_lock_satisfies_what_is_declared(name, groups):
 def test_the_controller_runs_the_versions_the_tests_ran_with():
     tested = locked("dev")
     for name, rows in locked("controller").items():
-        assert {str(row) for row, _ in rows} == {str(row) for row, _ in tested[name]}
+        # Only the versions: development tools may want a package on more platforms than the controller does.
+        assert {str(row.specifier) for row, _ in rows} == {str(row.specifier) for row, _ in tested[name]}
 
 
 def test_the_light_install_stays_light():
