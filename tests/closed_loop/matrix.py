@@ -61,6 +61,8 @@ ROWS: Final[dict[int, tuple[str, str]]] = {
     75: ("no file descriptors left", "bounded sockets; alarm"),
     76: ("flood of errors", "a few lines and a count"),
     77: ("site file with limit above fuse, one address twice, shares above the circuit", "refused with a reason"),
+    80: ("unknown or copied RFID tag", "the site's rule decides; a tag in use counts once"),
+    81: ("departure in the past, in 5 minutes, in a year; 400 %", "clamped and told; nobody else goes short for it"),
 }
 """Row: the fault, what must happen. Rows of the other parts of the product join with them."""
 
