@@ -25,6 +25,10 @@ HALF: Final = 0.5
 STAYS_ON: Final = 0.25
 STAYS_OFF: Final = 0.75
 """The same where the previous plan charged in that step, and where it did not: a plan does not toggle on noise."""
+ALMOST: Final = 0.99
+"""Wanted, but only where it fits."""
+SHORT_KWH: Final = 1e-3
+"""A shortage worth another solve."""
 BOTH_WAYS: Final = 1e-6
 """A, kW: charging and discharging by more than this in one step is a contradiction."""
 
@@ -65,6 +69,31 @@ def first_fixing(program: Program, x: Floats, *, strict: bool = False) -> Fixed:
         return NOTHING
     runs = _fixed(program, "run", slice(None), start, start) if len(start) else NOTHING
     return joined(joined(runs, _minimum(program, early, start, strict=strict)), both)
+
+
+def second_chance(program: Program, relaxed: Floats, x: Floats) -> Floats | None:
+    """Columns to round instead of ``x``, where rounding made cars short: each of them in one more of the first steps.
+
+    None where no car lost anything that another step could give. Whether the step fits is decided by rounding again.
+    """
+    shape = program.instance.cars.short_kwh.shape
+    before, after = (block(program, columns, "short").reshape(shape).sum(axis=1) for columns in (relaxed, x))
+    early, cells = _early(program, relaxed), program.layout.cells
+    car, taken = cells.car[early.cell], cell_currents(program, x)[0][early.cell]
+    could = (after - before > SHORT_KWH)[car] & (taken <= BOTH_WAYS) & (early.least_a > BOTH_WAYS)
+    if not could.any():
+        return None
+    order = np.lexsort((cells.step[early.cell], -early.current_a, car))
+    order = order[could[order]]
+    one = order[np.flatnonzero(np.diff(car[order], prepend=-1))]
+    again, column = x.copy(), program.layout.columns["x"].start + early.cell
+    kwh = program.instance.cars.kw_per_a[car] * program.instance.grid.dt_h[cells.step[early.cell]] * early.least_a
+    on = np.bincount(car, np.where(taken > BOTH_WAYS, kwh, 0.0), shape[0])
+    on[car[one]] += kwh[one]
+    # Where the car does not want two steps' worth, it gets this step instead.
+    again[column[(on > early.space_kwh + MARGIN)[car]]] = 0.0
+    again[column[one]] = ALMOST * early.least_a[one]
+    return again
 
 
 def directions(program: Program, x: Floats, *, all_steps: bool = False) -> Fixed:

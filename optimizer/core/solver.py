@@ -16,7 +16,7 @@ from optimizer.core.heuristic import NO_BOUND_EUR, completed, heuristic
 from optimizer.core.instance import Floats, Instance, Ints, Solution
 from optimizer.core.lp import Program, program_of, renewed, same_numbers
 from optimizer.core.lp_layout import Index
-from optimizer.core.rounding import NOTHING, Fixed, directions, first_fixing, joined
+from optimizer.core.rounding import NOTHING, Fixed, directions, first_fixing, joined, second_chance
 from optimizer.core.solution import Values, solution_of, values_of
 from optimizer.core.verify import verify
 
@@ -32,8 +32,11 @@ DUAL: Final = 1
 PRIMAL: Final = 4
 """The primal simplex method: where costs have changed and the basis is feasible still."""
 NO_DEADLINE_S: Final = 1e9
-MOST_TURNS: Final = 4
-"""Fixing one direction moves others; at the last turn every direction is fixed and nothing can go both ways."""
+CHANCES: Final = 3
+"""Times that cars which rounding made short are offered another step."""
+WORTH_EUR: Final = 1e-6
+MOST_TURNS: Final = 5
+"""Fixing one direction moves others; before the last turn every direction is fixed and nothing can go both ways."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,35 +111,48 @@ class LiveModel:
 
     def plan(self, relaxed: Relaxed) -> Solution:
         """The relaxation, rounded to what devices can follow."""
-        x = self._round(relaxed)
-        if x is None:
+        rounded = self._round(relaxed)
+        if rounded is None:
             return self._otherwise(relaxed.bound_eur)
-        objective_eur = max(self._objective_eur(), relaxed.bound_eur)
+        x, objective_eur = rounded
+        objective_eur = max(objective_eur, relaxed.bound_eur)
         self._last = solution_of(self.program, x, relaxed.values, objective_eur, relaxed.bound_eur, "optimal")
         self._planned = self.program.instance
         return self._last
 
-    def _round(self, relaxed: Relaxed) -> Floats | None:
-        """The columns of a plan that devices can follow, None where HiGHS ran out of time over it."""
-        until_s = relaxed.until_s
+    def _round(self, relaxed: Relaxed) -> tuple[Floats, float] | None:
+        """The columns of a plan that devices can follow and its cost, None where HiGHS ran out of time over it."""
         fixed = first_fixing(self.program, relaxed.x)
         if not fixed.columns.size:
-            return relaxed.x
-        if not self._solved_with(fixed, until_s):
-            fixed = first_fixing(self.program, relaxed.x, strict=True)
+            return relaxed.x, relaxed.bound_eur
+        best = self._rounded(fixed, relaxed.until_s)
+        if best is None:
+            best = self._rounded(first_fixing(self.program, relaxed.x, strict=True), relaxed.until_s)
+        return best if best is None else self._improved(relaxed, best)
+
+    def _improved(self, relaxed: Relaxed, best: tuple[Floats, float]) -> tuple[Floats, float]:
+        """The same or a better plan: cars that rounding made short are offered another step."""
+        for _ in range(CHANCES):
+            again = second_chance(self.program, relaxed.x, best[0])
+            if again is None:
+                break
+            better = self._rounded(first_fixing(self.program, again), relaxed.until_s)
+            if better is None or better[1] >= best[1] - WORTH_EUR:
+                break
+            best = better
+        return best
+
+    def _rounded(self, fixed: Fixed, until_s: float) -> tuple[Floats, float] | None:
+        """Columns and cost with these fixed, nothing going both ways at once; None where HiGHS has no optimum."""
+        for turn in range(MOST_TURNS):
             if not self._solved_with(fixed, until_s):
                 return None
-        for turn in range(MOST_TURNS):
             x = self._columns()[0]
             more = directions(self.program, x)
             if not more.columns.size:
-                return x
-            if turn == MOST_TURNS - 1:
-                more = directions(self.program, x, all_steps=True)
-            fixed = joined(fixed, more)
-            if not self._solved_with(fixed, until_s):
-                return None
-        return self._columns()[0]
+                return x, self._objective_eur()
+            fixed = joined(fixed, directions(self.program, x, all_steps=True) if turn == MOST_TURNS - 2 else more)
+        return None
 
     def _solved_with(self, fixed: Fixed, until_s: float) -> bool:
         self._bound(fixed)

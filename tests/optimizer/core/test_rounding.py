@@ -39,6 +39,26 @@ def test_two_cars_that_cannot_both_have_their_minimum_take_turns():
     assert found.objective_eur == pytest.approx(found.bound_eur, rel=0.05)
 
 
+def test_a_car_that_rounding_would_leave_short_gets_another_step():
+    # 13 A and 2 A would do: too little to be rounded up, and without it the car leaves short.
+    headroom = np.full((1, 3, 3), 13.0)
+    site = tiny([0.3, 0.3, 0.1], headroom_a=headroom)
+    instance = with_cars(site, 15.0 * 0.69, min_a=6.0, max_a=13.0, end=np.array([3]))
+    found = solve(instance)
+    assert verify(instance, found) == []
+    assert found.shortage_kwh[0] == pytest.approx(0.0, abs=1e-6)
+    assert sorted(found.car_a[0])[1:] == pytest.approx([6.0, 9.0])
+
+
+def test_a_car_that_wants_no_two_steps_gets_the_better_one():
+    headroom = np.full((1, 3, 2), 16.0)
+    headroom[:, :, 0] = 7.0
+    instance = with_cars(tiny([0.1, 0.1], headroom_a=headroom), 9.5 * 0.69, min_a=6.0, early_eur_per_kwh_step=1e-3)
+    found = solve(instance)
+    assert verify(instance, found) == []
+    assert found.car_a[0] == pytest.approx([0.0, 9.5])
+
+
 def test_a_relaxation_that_is_a_plan_is_left_alone():
     live = LiveModel.build(with_cars(tiny([0.1, 0.2]), 5.0, min_a=6.0))
     relaxed = live.relax()
@@ -54,9 +74,9 @@ def test_less_than_the_minimum_is_charged_when_it_is_all_the_car_wants():
 
 
 def test_the_minimum_shrinks_with_the_share_of_the_step_that_a_car_is_there():
-    instance = with_cars(tiny([0.1, 0.3]), 4.5, min_a=6.0, max_a=6.0, first_share=0.5)
+    instance = with_cars(tiny([0.1, 0.3]), 9.0 * 0.69, min_a=6.0, max_a=6.0, first_share=0.5)
     found = solve(instance)
-    assert found.car_a[0, 0] == pytest.approx(3.0)
+    assert found.car_a[0] == pytest.approx([3.0, 6.0])
     assert verify(instance, found) == []
 
 

@@ -157,7 +157,7 @@ def test_a_rounding_that_fails_gives_the_heuristic_plan_with_the_bound(monkeypat
     instance = with_cars(tiny([0.1, 0.3], headroom_a=np.full((1, 3, 2), 9.0)), 9.0, 9.0, min_a=6.0)
     live = LiveModel.build(instance)
     bound_eur = solve(instance).bound_eur
-    monkeypatch.setattr(live, "_solved_with", lambda *_: False)
+    monkeypatch.setattr(live, "_rounded", lambda *_: None)
     found = live.solve()
     assert found.status == "heuristic"
     assert found.bound_eur == pytest.approx(bound_eur)
