@@ -277,3 +277,26 @@ def test_without_weather_the_plants_own_days_replace_the_climate():
     learned = pv.forecast(ROOF, None, MIDNIGHT, 96, dull)
     assert learned.flags == (Flag.WEATHER_MISSING, Flag.CORRECTED)
     assert learned.median[46] < 0.6 * blind.median[46]
+
+
+def test_without_weather_too_a_cloud_now_lowers_the_next_hour():
+    steps = (NOON - START) // 900
+    power = fed_in(ROOF, START, steps, 1.0, 0.8).power_kw.copy()
+    bright = pv.forecast(ROOF, None, NOON, 8, Measured(START, power)).median
+    power[-4:] *= 0.3
+    dark = pv.forecast(ROOF, None, NOON, 8, Measured(START, power)).median
+    assert dark[0] < 0.75 * bright[0]
+    assert dark[0] / bright[0] < dark[7] / bright[7]
+
+
+def test_a_ratio_learned_long_ago_lets_go():
+    seen = fed_in(ROOF, START, DAYS * 96, 0.7, 0.8)
+    ratios = []
+    for days_later in (0, 14, 60):
+        start = MIDNIGHT + days_later * DAY
+        weather = clear_weather(ROOF, START, (DAYS + days_later + 1) * 96, 0.8)
+        plain = pv.forecast(ROOF, weather, start, 96).median[46]
+        ratios.append(float(pv.forecast(ROOF, weather, start, 96, seen).median[46] / plain))
+    assert ratios[0] == pytest.approx(0.7, abs=0.06)
+    assert ratios[0] + 0.1 < ratios[1] < ratios[2]
+    assert ratios[2] > 0.95

@@ -230,9 +230,12 @@ def test_all_energy_that_comes_is_drawn_when_nobody_holds_it_back():
     assert found.power_kw.mean[:96].sum() / 4.0 == pytest.approx(found.energy_kwh[:96].sum(), rel=0.1)
 
 
-def test_at_night_most_likely_nothing_comes_and_the_quantiles_say_so():
-    found = arrivals.forecast(WORK, Chargers(5, 11.0), MORNING - 8 * HOUR, 8)
-    assert (found.power_kw.median == 0.0).all()
+def test_where_most_likely_nobody_comes_the_quantiles_say_so():
+    one = arrivals.forecast(Place(SiteClass.HOME, "Europe/Amsterdam"), Chargers(1, 11.0), MORNING, 16)
+    assert (one.count > 0.0).all()
+    assert (one.power_kw.values[:, :9] == 0.0).all()  # up to 80 %: hardly ever does anybody come home in the morning
+    many = arrivals.forecast(Place(SiteClass.HOME, "Europe/Amsterdam"), Chargers(500, 11.0), MORNING, 16)
+    assert (many.power_kw.values[8:, 0] > 0.0).all()
 
 
 def test_arrivals_after_the_start_are_not_used():
