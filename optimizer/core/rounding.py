@@ -75,12 +75,14 @@ def second_chance(program: Program, relaxed: Floats, x: Floats) -> Floats | None
     """Columns to round instead of ``x``, where rounding made cars short: each of them in one more of the first steps.
 
     None where no car lost anything that another step could give. Whether the step fits is decided by rounding again.
+    Where a car had a plan before, that stands: a better one today would be another one tomorrow.
     """
     shape = program.instance.cars.short_kwh.shape
     before, after = (block(program, columns, "short").reshape(shape).sum(axis=1) for columns in (relaxed, x))
     early, cells = _early(program, relaxed), program.layout.cells
     car, taken = cells.car[early.cell], cell_currents(program, x)[0][early.cell]
     could = (after - before > SHORT_KWH)[car] & (taken <= BOTH_WAYS) & (early.least_a > BOTH_WAYS)
+    could &= np.isnan(early.before_a)
     if not could.any():
         return None
     order = np.lexsort((cells.step[early.cell], -early.current_a, car))
