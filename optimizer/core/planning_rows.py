@@ -7,6 +7,7 @@ there is room for it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -111,7 +112,7 @@ def _evses(problem: Problem, compiled: Compiled, solution: Solution) -> list[Col
 
 def _taken(problem: Problem, compiled: Compiled, solution: Solution) -> Floats:
     """(N, T) charging currents while plugged in: whole minimums in the first steps, in a step of departure what makes
-    up for the rest of it, later small currents gathered. Only where there is room.
+    up for the rest of it, whole device steps later on. Only where there is room.
     """
     cars = compiled.instance.cars
     out, share = solution.car_a.copy(), window_share(compiled.instance)
@@ -122,9 +123,7 @@ def _taken(problem: Problem, compiled: Compiled, solution: Solution) -> Floats:
         for t in np.flatnonzero((out[i] > DUST_A) & _odd(i, out[i], share[i], compiled)).tolist():
             wanted = max(float(out[i, t]) / max(float(share[i, t]), LEAST_SHARE), float(cars.min_a[i]))
             out[i, t] = room.raised(i, t, float(out[i, t]), min(wanted, most))
-        late = out[i, FIRM_STEPS:]
-        if ((late > DUST_A) & (late < cars.min_a[i] - DUST_A)).any():
-            _gather(i, out[i], room, compiled)
+        _gather(i, out[i], room, compiled)
     return out
 
 
@@ -141,7 +140,7 @@ def _hold(i: int, current: Floats, room: Room, compiled: Compiled) -> None:
         if abs(before - now) > step_a + DUST_A:
             continue
         if before < now:
-            room.given_back(i, t, now - before)
+            room.book(i, t, before - now)
             current[t] = before
         else:
             held = room.raised(i, t, now, before)
@@ -156,50 +155,71 @@ def _odd(i: int, current: Floats, share: Floats, compiled: Compiled) -> Bools:
 
 
 def _gather(i: int, current: Floats, room: Room, compiled: Compiled) -> None:
-    """Currents below the minimum, moved until they make a whole one, to the nearest; in place.
+    """Whole device steps that no car refuses; in place. What one step loses the next ones make up for, below the peak;
+    small currents of later steps wait until they make a whole minimum, to the nearest.
 
     A peak is no reason to leave a car empty: its minimum alone may be above it.
     """
-    cars, dt_h = compiled.instance.cars, compiled.steps.dt_h
-    least, most = float(cars.min_a[i]), float(cars.max_a[i])
-    carried_ah = least * float(dt_h[-1]) / 2
-    for t in (FIRM_STEPS + np.flatnonzero(current[FIRM_STEPS:] > DUST_A)).tolist():
-        planned, given = float(current[t]), 0.0
-        wanted = planned if planned >= least - DUST_A else min(planned + carried_ah / float(dt_h[t]), most)
-        if wanted >= least - DUST_A:
-            given = room.raised(i, t, planned, max(planned, min(wanted, least)))
-        if given < least - DUST_A:
-            room.given_back(i, t, given or planned)
-            given = 0.0
+    cars, dt_h, step_a = compiled.instance.cars, compiled.steps.dt_h, compiled.fleet.evses[i].step_a
+    least, most = _up(float(cars.min_a[i]), step_a), float(cars.max_a[i])
+    small = bool((current[FIRM_STEPS:][current[FIRM_STEPS:] > DUST_A] < least - DUST_A).any())
+    half_ah, carried_ah = (least if small else step_a) * float(dt_h[-1]) / 2, 0.0
+    for t in np.flatnonzero(current > DUST_A).tolist():
+        planned, late_ah = float(current[t]), half_ah if t >= FIRM_STEPS else 0.0
+        whole = planned >= least - DUST_A
+        wanted = min(planned + (carried_ah + late_ah) / float(dt_h[t]), most if whole else least)
+        more = max(0.0, min(_down(wanted, step_a) - planned, room.free_a(i, t, below_peak=whole)))
+        given = _down(planned + more, step_a)
+        given = given if given >= least - DUST_A else 0.0
+        room.book(i, t, given - planned)
         carried_ah += (planned - given) * float(dt_h[t])
         current[t] = given
 
 
+def _down(amps: float, step_a: float) -> float:
+    """Whole device steps, rounded down."""
+    return math.floor(amps / step_a + DUST_A) * step_a
+
+
+def _up(amps: float, step_a: float) -> float:
+    return math.ceil(amps / step_a - DUST_A) * step_a
+
+
 class Room:
-    """What the solution leaves free on every circuit, phase and step, and below the import limit."""
+    """What the solution leaves free on every circuit, phase and step, below the import limit and the peak."""
 
     def __init__(self, problem: Problem, compiled: Compiled, solution: Solution) -> None:
-        instance = compiled.instance
+        instance, cars = compiled.instance, compiled.instance.cars
         order = parents_first(problem)
-        self._above = below_of(problem)[np.ix_(order, order)][:, instance.cars.circuit] > 0  # (C, N)
-        self._wired = instance.cars.wired
-        self._kw_per_a = instance.cars.kw_per_a
+        above = below_of(problem)[np.ix_(order, order)][:, cars.circuit] > 0  # (C, N)
+        self._rows = [np.ix_(above[:, i], cars.wired[i] > 0) for i in range(cars.n)]
+        self._wires = [cars.wired[i][cars.wired[i] > 0] for i in range(cars.n)]
+        self._kw_per_a = cars.kw_per_a.tolist()
         self._free_a = instance.grid.headroom_a - amperes(instance, solution)
-        self._free_kw = instance.grid.import_limit_kw - net_kw(instance, solution)
+        net = net_kw(instance, solution)
+        self._free_kw = instance.grid.import_limit_kw - net
+        self._peak_kw = np.full(len(net), np.inf)
+        if instance.grid.peak_eur_per_kw > 0:
+            self._peak_kw = max(solution.peak_kw, instance.grid.peak_floor_kw) - net
+
+    def free_a(self, i: int, t: int, *, below_peak: bool = False) -> float:
+        """How much more car i may take in step t than is booked for it; never negative."""
+        amps = float((self._free_a[:, :, t][self._rows[i]] / self._wires[i]).min(initial=np.inf))
+        free_kw = float(min(self._free_kw[t], self._peak_kw[t]) if below_peak else self._free_kw[t])
+        return max(0.0, min(amps, free_kw / self._kw_per_a[i]))
+
+    def book(self, i: int, t: int, more: float) -> None:
+        """Car i takes this much more in step t; less where it is negative."""
+        circuits, phases = self._rows[i]
+        self._free_a[circuits, phases, t] -= more * self._wires[i]
+        self._free_kw[t] -= more * self._kw_per_a[i]
+        self._peak_kw[t] -= more * self._kw_per_a[i]
 
     def raised(self, i: int, t: int, planned: float, wanted: float) -> float:
-        """The current nearest to ``wanted`` that there is room for, and takes that room; never below ``planned``."""
-        rows = np.ix_(self._above[:, i], self._wired[i] > 0)
-        per_a = self._wired[i][self._wired[i] > 0]
-        amps = float((self._free_a[:, :, t][rows] / per_a).min(initial=np.inf))
-        more = max(0.0, min(wanted - planned, amps, float(self._free_kw[t]) / float(self._kw_per_a[i])))
-        self.given_back(i, t, -more)
+        """The current nearest to ``wanted`` that there is room for, booked; never below ``planned``."""
+        more = max(0.0, min(wanted - planned, self.free_a(i, t)))
+        self.book(i, t, more)
         return planned + more
-
-    def given_back(self, i: int, t: int, current: float) -> None:
-        """A current that is not taken after all."""
-        self._free_a[self._above[:, i], :, t] += current * self._wired[i]
-        self._free_kw[t] += current * float(self._kw_per_a[i])
 
 
 def _power_column(

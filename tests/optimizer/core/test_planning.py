@@ -163,6 +163,14 @@ def test_setpoints_are_whole_steps_and_never_below_the_minimum():
         assert (amps[amps > 0] >= least).all()
 
 
+@pytest.mark.parametrize("wanted", [1.5, 5.0, 7.3, 19.9])
+def test_whole_steps_lose_no_energy(wanted: float):
+    """What one step loses by rounding the next one gives: over the plan half a minimum current's quarter at most."""
+    prices = [0.4] * 8 + [0.1, 0.11] * 8
+    base = small(session("a", kwh=wanted), load_kw=20.0, tariff=dynamic(*prices), contract=Contract(import_kw=27.0))
+    assert kwh(plan(base), "a") == pytest.approx(wanted, abs=KW_PER_A * 6 / 4 / 2 + 0.01)
+
+
 def test_small_currents_of_later_steps_are_gathered_into_whole_ones():
     """Surplus of 3 kW is 4.3 A, which no car takes: 6 A in about 72 % of the steps give as much."""
     base = with_pv(small(session("a", kwh=14.0, hours=6.0), tariff=fixed(0.3, export_eur_per_kwh=0.02)), (5.0,) * STEPS)
@@ -280,7 +288,7 @@ def test_equal_cars_share_a_shortage():
 
 
 def test_row_81_a_wish_of_400_percent_starves_nobody(figure):
-    """One wants 400 % in five minutes' time, its neighbour 5 kWh by then: both get their share."""
+    """One wants 400 % in four hours, its neighbour on the same circuit 5 kWh in two: at most a step is lost."""
     vehicle = Vehicle("v", capacity_kwh=50.0)
     greedy = session("a", vehicle="v", soc_pct=50.0, soc_source="charger", target=Target("pct", 400.0, NOW + 4 * HOUR))
     base = small(

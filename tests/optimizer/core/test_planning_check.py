@@ -138,6 +138,6 @@ def test_room_is_what_circuits_and_the_import_limit_leave():
     room = room_of(20.0)
     assert room.raised(0, 0, 0.0, 16.0) == 16.0
     assert room.raised(1, 0, 0.0, 16.0) == pytest.approx(4.0)
-    room.given_back(0, 0, 10.0)
+    room.book(0, 0, -10.0)
     assert room.raised(1, 0, 4.0, 16.0) == pytest.approx(14.0)
     assert room_of(40.0, contract=Contract(import_kw=8.9)).raised(0, 0, 0.0, 16.0) == pytest.approx(10.0)
