@@ -1,7 +1,7 @@
 """The last look at a plan: plain sums over the circuits of the problem, in whole milliamperes, and what to do about it.
 
-It knows nothing of the linear program. Where a sum is above its limit the least urgent cars there are lowered step by
-step, then batteries; what is left then comes from the load itself or from a run that has to be.
+It knows nothing of the linear program. Where a sum is above its limit less PV is held back, then the least urgent cars
+there are lowered step by step, then batteries; what is left comes from the load itself or from a run that has to be.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ TOLERANCE_MA: Final[int] = 20
 """Of a circuit's sum: what whole device steps of batteries and PV leave; a fiftieth of the smallest margin."""
 TOLERANCE_W: Final[float] = 50.0
 """Of the import limit, likewise: under a thousandth of any connection that has one."""
-LOWERED_FIRST: Final[tuple[str, ...]] = ("evse", "battery", "buffer")
+LOWERED_FIRST: Final[tuple[str, ...]] = ("pv", "evse", "battery", "buffer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +48,9 @@ def kept(problem: Problem, compiled: Compiled, columns: list[Column]) -> tuple[l
         left = _lower(excess, columns, current)
         if left > 0:
             notes.append(f"{excess.in_words()} above its limit, which nothing can lower")
+    # Of a PV plant what is held back counts, and holding back less means feeding in more.
     lowered = [
-        column if column.kind == "pv" else replace(column, setpoint_ma=mine, counted_ma=mine)
+        replace(column, setpoint_ma=column.setpoint_ma - (column.counted_ma - mine), counted_ma=mine)
         for column, mine in zip(columns, current, strict=True)
     ]
     return lowered, notes

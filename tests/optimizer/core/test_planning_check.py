@@ -86,6 +86,14 @@ def test_the_import_limit_is_one_of_them():
     assert amps(out) == [0, 6]
 
 
+def test_less_pv_is_held_back_before_a_car_is_lowered():
+    base, compiled = made(garage_a=18.0)
+    plant = replace(column("roof", -5, 0, 0, 0, kind="pv"), counted_ma=frozen_ints([3000, 0, 0, 0]))
+    out, _ = kept(base, compiled, [column("a", 16, 0, 0, 0), plant])
+    assert amps(out) == [16, -6]
+    assert out[1].counted_ma[0] == 2000
+
+
 def test_what_nothing_can_lower_is_told():
     base, compiled = made(garage_a=10.0)
     out, notes = kept(base, compiled, [column("pump", 16, 0, 0, 0, kind="run")])
