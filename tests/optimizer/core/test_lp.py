@@ -260,13 +260,17 @@ def test_rows_that_cannot_bind_are_not_there():
     assert len(program_of(wide).layout.kept) == 0
     narrow = with_cars(tiny([0.1] * 4, headroom_a=np.full((1, 3, 4), 31.0)), 10.0, 10.0)
     assert len(program_of(narrow).layout.kept) == 12
-    # What the children's limits let through is all that a parent can see, and one car's limit is its own bound.
+    # One car's limit is its own bound, and what the children's limits let through is all that a parent can see.
     parent, headroom = np.array([-1, 0, 0]), np.full((3, 3, 4), 10.0)
     headroom[0] = 20.0
     tree = tiny([0.1] * 4, parent=parent, headroom_a=headroom, feed_in_a=np.full((3, 3, 4), 50.0))
     each = with_cars(tree, 100.0, 100.0, circuit=np.array([1, 2]))
     assert len(program_of(each).layout.kept) == 0
     assert solved(each).car_a == pytest.approx(np.full((2, 4), 10.0))
+    pairs = with_cars(tree, *[100.0] * 4, circuit=np.array([1, 1, 2, 2]))
+    assert (program_of(pairs).layout.kept >= 12).all(), "the rows of both children, none of the connection"
+    assert len(program_of(pairs).layout.kept) == 24
+    assert solved(pairs).car_a.sum(axis=0) == pytest.approx(np.full(4, 20.0))
 
 
 def test_columns_are_there_inside_windows_only():
