@@ -206,7 +206,7 @@ class Room:
         """How much more car i may take in step t than is booked for it; never negative."""
         amps = float((self._free_a[:, :, t][self._rows[i]] / self._wires[i]).min(initial=np.inf))
         free_kw = float(min(self._free_kw[t], self._peak_kw[t]) if below_peak else self._free_kw[t])
-        return max(0.0, min(amps, free_kw / self._kw_per_a[i]))
+        return max(0.0, min(amps, free_kw / float(self._kw_per_a[i])))
 
     def book(self, i: int, t: int, more: float) -> None:
         """Car i takes this much more in step t; less where it is negative."""
