@@ -107,11 +107,11 @@ def test_the_peak_is_paid_above_its_floor_and_counts_what_was_used_already():
     found = solved(with_cars(site, 10.0))
     assert found.peak_kw == pytest.approx(5.0)
     assert found.objective_eur == pytest.approx(1.0 + 25.0)
-    site = tiny([0.1, 0.1], peak_eur_per_kw=5.0, peak_floor_kw=3.0, dt_h=np.array([0.5, 1.0]), already_kwh=2.0)
+    site = tiny([0.1, 0.1], peak_eur_per_kw=5.0, peak_floor_kw=3.0, dt_h=np.array([0.5, 1.0]), already_kwh=4.0)
     found = solved(with_cars(site, 10.0))
-    # 2 kWh of the first hour are used: 3 kWh of energy is left for each kW of peak.
-    assert found.peak_kw == pytest.approx(6.0)
-    assert found.import_kw == pytest.approx([8.0, 6.0])
+    # 4 kWh of the first hour are used: 7 kW in each leave 3 kWh for its second half.
+    assert found.peak_kw == pytest.approx(7.0)
+    assert found.import_kw == pytest.approx([6.0, 7.0])
 
 
 def test_a_battery_buys_low_and_sells_high_within_its_losses_and_wear():

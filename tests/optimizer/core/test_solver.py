@@ -68,7 +68,7 @@ def test_an_update_equals_a_fresh_solve(seed):
 
 
 def test_new_numbers_need_no_new_program():
-    instance = with_cars(tiny([0.1, 0.3, 0.2]), 5.0, 7.0)
+    instance = with_cars(tiny([0.1, 0.3, 0.2], dt_h=np.array([0.9, 1.0, 1.0])), 5.0, 7.0)
     live = LiveModel.build(instance)
     live.solve()
     later = with_cars(tiny([0.4, 0.3, 0.2], dt_h=np.array([0.6, 1.0, 1.0])), 4.0, 6.0)
