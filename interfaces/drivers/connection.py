@@ -30,6 +30,7 @@ from interfaces.drivers.readings import FailsafeStatus, Readings
 from interfaces.drivers.replies import Fault, ReadFailure, WriteFailure, no_answer_of
 from interfaces.drivers.setpoints import CannotWrite, readback_names
 from interfaces.drivers.sunspec import NotFound, discover, resolve
+from interfaces.drivers.tasks import being_cancelled
 from interfaces.drivers.writes import (
     DueWrite,
     due_writes,
@@ -112,7 +113,7 @@ class Connection:
     async def run(self) -> None:
         """Work until cancelled. A bug in here costs this connection a second, never another connection."""
         try:
-            while True:
+            while not being_cancelled():
                 try:
                     rest_s = await self.step()
                 except Exception:

@@ -29,6 +29,7 @@ from interfaces.drivers.p1_reading import PERIOD_S, accepted, refused, too_slow
 from interfaces.drivers.p1_telegram import Arrived, Framer, Reason, Refused, Telegram
 from interfaces.drivers.readings import PointReading, Readings
 from interfaces.drivers.replies import Fault
+from interfaces.drivers.tasks import being_cancelled
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +86,7 @@ class P1Connection:
     async def run(self) -> None:
         """Listen until cancelled. A bug in here costs this meter a few seconds, never another connection."""
         try:
-            while True:
+            while not being_cancelled():
                 try:
                     problem = await self._listen()
                 except Exception:
@@ -121,7 +122,7 @@ class P1Connection:
         log.info("connected link=%s", self.link)
         self._framer, self._heard_s = Framer(), self._clock()
         self._arrivals.clear()
-        while (rest_s := self._heard_s + self.silent_s - self._clock()) > 0:
+        while (rest_s := self._heard_s + self.silent_s - self._clock()) > 0 and not being_cancelled():
             try:
                 data = await asyncio.wait_for(reader.read(CHUNK_BYTES), rest_s)
             except TimeoutError:

@@ -693,6 +693,24 @@ async def test_the_task_wakes_up_for_a_new_wish_and_ends_when_cancelled():
         await _until(lambda: not found.server.connections)
 
 
+async def test_a_cancellation_that_is_lost_on_the_way_ends_the_task_all_the_same():
+    """A reply that arrives together with the cancellation swallows it (``asyncio.wait_for`` of Python 3.11)."""
+    async with bench(*bender()) as found:
+        step = found.connection.step
+
+        async def swallows() -> float:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.05)
+            return await step()
+
+        found.connection.step = swallows  # type: ignore[method-assign]
+        task = asyncio.create_task(found.connection.run())
+        await asyncio.sleep(0.01)
+        task.cancel()
+        await asyncio.wait({task}, timeout=10)
+        assert task.done()
+
+
 async def test_a_bug_in_one_connection_is_contained(caplog):
     banks, points = bender()
     async with bench(banks, points) as found:
