@@ -120,13 +120,11 @@ def completed(
     )
     net = net_kw(instance, draft)
     bought = np.maximum(net, 0.0)
-    used_kwh = grid.dt_h * bought
-    used_kwh[:1] += grid.already_kwh
     return replace(
         draft,
         import_kw=bought,
         export_kw=np.maximum(-net, 0.0),
-        peak_kw=max(grid.peak_floor_kw, float(used_kwh.max(initial=0.0)) / grid.full_h),
+        peak_kw=grid.peak_kw(bought),
         beyond_kw=float(beyond_kw(instance, draft).sum()),
         objective_eur=cost_eur(instance, draft),
     )

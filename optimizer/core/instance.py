@@ -19,7 +19,8 @@ discharge, c/d battery charge and discharge, u curtailed PV, h heat pump power, 
     subject to energy of each car: sum kw dt x + sum_k s_k = energy_kwh         (0 <= s_k <= short_kwh_k)
                balance of each step: g+ - g- = base + sum kw (x - y) + sum (c - d) + u + sum h + runs
                amperes of each circuit, phase and step within its headroom (both ways where something can feed in)
-               import and export limits, peak: (already + dt g+) <= full_h * P in each step
+               import and export limits, peak: (already + dt g+) <= full_h * P in each step, and g+ <= P in one that is
+               under way: what a quarter has left unused is not caught up at a power that no charger could follow
                battery, car and heat states step by step, bounds soft where the present state already breaks them
 
 What is soft, exactly. *Idle* is the plan in which no car, battery or buffer moves, nothing is curtailed, and every run
@@ -79,6 +80,19 @@ class Grid:
     def steps(self) -> int:
         """T."""
         return len(self.dt_h)
+
+    @property
+    def under_way(self) -> bool:
+        """Part of the first step has passed."""
+        return bool(self.dt_h[0] < self.full_h)
+
+    def peak_kw(self, import_kw: Floats) -> float:
+        """The peak of an import (T,), at least the floor."""
+        mean_kw = self.dt_h * import_kw / self.full_h
+        mean_kw[0] += self.already_kwh / self.full_h
+        if self.under_way:
+            mean_kw[0] = max(mean_kw[0], import_kw[0])
+        return max(self.peak_floor_kw, float(mean_kw.max()))
 
 
 @dataclass(frozen=True, slots=True)

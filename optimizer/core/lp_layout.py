@@ -162,6 +162,7 @@ class _Builder:
                 ("energy", instance.cars.n),
                 ("balance", steps),
                 ("peak", steps if self.peaked else 0),
+                ("pace", int(self.peaked and instance.grid.under_way)),
                 ("battery", stores * steps),
                 ("battery band", len(soft.batteries) * steps),
                 ("car state", len(self.cells.fed)),
@@ -246,8 +247,11 @@ class _Builder:
         kinds = []
         if self.peaked:
             peak = rows["peak"].start + step
-            bought.append((peak, 1.0))
-            kinds.append(Kind("peak", peak[None, :], -1.0 / per_kw[None, :]))
+            pace = np.full(self.steps, NO_ROW)
+            pace[: rows["pace"].stop - rows["pace"].start] = rows["pace"].start
+            bought += [(peak, 1.0), (pace, 1.0)]
+            below, share = np.append(peak, pace[0]), np.append(-1.0 / per_kw, -1.0)
+            kinds.append(Kind("peak", below[None, :], share[None, :]))
         beyond = _kind("import", bought)
         return [
             beyond,

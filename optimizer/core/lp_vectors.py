@@ -122,6 +122,7 @@ def _grid(instance: Instance, layout: Layout, made: Vectors, run_kw: Floats) -> 
         made.cost[peak], made.lower[peak] = grid.peak_eur_per_kw, grid.peak_floor_kw
         made.row_lower[layout.rows["peak"]] = -np.inf
         made.row_upper[layout.rows["peak"].start] = -grid.already_kwh / grid.dt_h[0]
+        made.row_lower[layout.rows["pace"]] = -np.inf
 
 
 def _batteries(instance: Instance, layout: Layout, made: Vectors) -> None:

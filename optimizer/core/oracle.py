@@ -249,6 +249,8 @@ def _grid(instance: Instance, parts: list[Part]) -> Part:
         "peak": already + cp.multiply(dt, bought) <= grid.full_h * peak,
         "peak floor": peak >= grid.peak_floor_kw,
     }
+    if grid.under_way:
+        rows["pace"] = bought[0] <= peak
     beyond = []
     for name, flow, limit, idle in (
         ("import limit", bought, grid.import_limit_kw, grid.base_kw + idle_run_kw(instance).sum(axis=0)),

@@ -70,8 +70,6 @@ def solution_of(
     sold[layout.soft.exports] += block(program, x, "export beyond")
     net = bought - sold
     bought, sold = _clean(net), _clean(-net)
-    in_kwh = bought * instance.grid.dt_h
-    in_kwh[:1] += instance.grid.already_kwh
     short = block(program, x, "short").reshape(instance.cars.short_kwh.shape).sum(axis=1)
 
     def table(name: str) -> Floats:
@@ -89,7 +87,7 @@ def solution_of(
         run_kw=run_kw_of(program, block(program, x, "run")),
         import_kw=bought,
         export_kw=sold,
-        peak_kw=max(instance.grid.peak_floor_kw, float(in_kwh.max(initial=0.0)) / instance.grid.full_h),
+        peak_kw=instance.grid.peak_kw(bought),
         shortage_kwh=_clean(short),
         beyond_kw=_beyond_kw(program, x),
         objective_eur=objective_eur,

@@ -123,11 +123,10 @@ def cost_eur(instance: Instance, solution: Solution) -> float:
     grid, dt = instance.grid, instance.grid.dt_h
     net = net_kw(instance, solution)
     bought, sold = np.maximum(net, 0.0), np.maximum(-net, 0.0)
-    used_kwh: Floats = dt * bought
-    used_kwh[:1] += grid.already_kwh
-    peak_kw = max(grid.peak_floor_kw, float(used_kwh.max(initial=0.0)) / grid.full_h)
     money = float((dt * (grid.import_eur_per_kwh * bought - grid.export_eur_per_kwh * sold)).sum())
-    money += grid.peak_eur_per_kw * peak_kw + grid.slack_eur_per_kwh * float(dt @ beyond_kw(instance, solution))
+    money += grid.peak_eur_per_kw * grid.peak_kw(bought) + grid.slack_eur_per_kwh * float(
+        dt @ beyond_kw(instance, solution)
+    )
     return money + _car_cost(instance, solution) + _store_cost(instance, solution) + _heat_cost(instance, solution)
 
 
@@ -251,6 +250,7 @@ def _connection(instance: Instance, solution: Solution) -> Iterator[Violation]:
     used_kwh = grid.dt_h * bought
     used_kwh[:1] += grid.already_kwh
     yield from _above("peak", used_kwh / grid.full_h, solution.peak_kw)
+    yield from _above("pace", bought[:1] if grid.under_way else np.zeros(1), solution.peak_kw)
     yield from _above("peak floor", np.array(grid.peak_floor_kw), solution.peak_kw)
 
 
