@@ -73,7 +73,7 @@ def figures(problem: Problem, planned: Planned) -> dict[str, object]:
         "topology_version": problem.site.topology_version,
         "status": planned.status,
         "objective_eur": planned.objective_eur,
-        "bound_eur": planned.bound_eur,
+        "bound_eur": planned.bound_eur if np.isfinite(planned.bound_eur) else None,
         "cost_energy_eur": energy_cost_eur(planned),
         "peak_kw": planned.solution.peak_kw,
         "start_utc": utc_text(int(planned.start_epoch_s)),

@@ -46,6 +46,14 @@ def test_a_plan_as_one_json_object(capsys):
     assert {t["evse"]: t["soc_source"] for t in figures["targets"]} == {"place-1": "entered", "place-2": "none"}
 
 
+def test_a_solver_without_time_gives_a_plan_without_a_bound(capsys):
+    code, out, err = run(capsys, str(EXAMPLES / "garage.json"), "--json", "--deadline", "1e-9")
+    figures = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (figures["status"], figures["bound_eur"]) == ("heuristic", None)
+    assert run(capsys, str(EXAMPLES / "garage.json"), "--deadline", "1e-9")[0] == 0
+
+
 def test_events_and_shortages_tell_who_will_not_be_ready(capsys):
     _, out, _ = run(capsys, str(EXAMPLES / "depot.json"), "--json")
     figures = json.loads(out)
