@@ -14,7 +14,7 @@ import numpy as np
 
 from optimizer.core.instance import Bools, Instance
 from optimizer.core.lp_layout import Layout, Soft, layout_of, soft_of
-from optimizer.core.lp_tree import Reach, Tree, cells_of, kept_rows, reach_of, run_most_kw, tree_of
+from optimizer.core.lp_tree import Cells, Reach, Tree, cells_of, kept_rows, reach_of, run_most_kw, tree_of
 from optimizer.core.lp_vectors import Vectors, vectors_of
 
 
@@ -48,7 +48,7 @@ def renewed(program: Program, instance: Instance) -> Program | str:
     for name, before, now in _structure(program.instance, instance):
         if not np.array_equal(before, now):
             return f"other {name}"
-    cells, tree = cells_of(instance), program.tree
+    cells, tree = _cells(program, instance), program.tree
     reach, run_kw = reach_of(instance, tree, cells), run_most_kw(instance)
     needed = kept_rows(instance, reach).reshape(-1)
     needed[old.kept] = False
@@ -64,6 +64,13 @@ def renewed(program: Program, instance: Instance) -> Program | str:
         if not np.array_equal(layout.matrix[1][here], old.matrix[1]):
             return "other places in the matrix"
     return Program(instance, tree, reach, layout, vectors_of(instance, layout, reach, run_kw))
+
+
+def _cells(program: Program, instance: Instance) -> Cells:
+    """The same windows; the shares of their first and last steps may be others."""
+    before, now = program.instance.cars, instance.cars
+    same = np.array_equal(before.first_share, now.first_share) and np.array_equal(before.end_share, now.end_share)
+    return program.layout.cells if same else cells_of(instance)
 
 
 def same_numbers(before: Instance, now: Instance) -> bool:

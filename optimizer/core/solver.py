@@ -160,13 +160,14 @@ class LiveModel:
 
     def _bound(self, fixed: Fixed) -> None:
         """Bounds as the program says, but those of ``fixed``."""
+        if not (self._fixed.size or fixed.columns.size):
+            return
         back = np.setdiff1d(self._fixed, fixed.columns, assume_unique=True)
         vectors = self.program.vectors
         columns = np.concatenate([back, fixed.columns]).astype(np.int32)
-        if columns.size:
-            lower = np.concatenate([vectors.lower[back], fixed.lower])
-            upper = np.concatenate([vectors.upper[back], fixed.upper])
-            self._highs.changeColsBounds(len(columns), columns, lower, upper)
+        lower = np.concatenate([vectors.lower[back], fixed.lower])
+        upper = np.concatenate([vectors.upper[back], fixed.upper])
+        self._highs.changeColsBounds(len(columns), columns, lower, upper)
         self._fixed = fixed.columns
 
     def _run(self, until_s: float, strategy: int = DUAL) -> bool:
