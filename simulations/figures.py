@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Final, TypedDict
+
+import numpy as np
 
 from interfaces.domain.units import MILLI
 from simulations.plant.sessions import SessionRecord
@@ -13,8 +15,11 @@ class Figures(TypedDict):
     """What a run is judged by.
 
     Overloads are row-seconds above rated x derating as the plant measures them (a row is one phase of one circuit).
-    ``energy_possible_kwh``: see ``ideal``. ``cost_eur``: what charging adds to the bill of the grid connection; None
-    without prices. ``longest_outside_overload_s``: longest unbroken overload that a step from outside explains.
+    ``energy_possible_kwh``: see ``ideal``. ``cost_eur``: what charging adds to the bill of the grid connection;
+    ``cost_energy_eur``, ``cost_peak_eur``, ``cost_total_eur``: the whole bill (see ``bill``); None without prices.
+    ``unmet_kwh``: what cars that have left lacked; ``sessions_met_pct``: how many of them had what they came for.
+    ``self_consumption_pct``: of the PV energy. ``solve_ms_*``: processor time of a plan; None without plans.
+    ``longest_outside_overload_s``: longest unbroken overload that a step from outside explains.
     ``protection_max``: highest accumulator of the plant's own fuse models, share of tripping;
     ``protection_believed_max``: of the controller's. ``trips``: circuits that opened. ``switches``: charging
     interruptions. ``queued_s``: car-seconds without an offer although energy was wanted. ``fairness``: Jain's index of
@@ -26,6 +31,14 @@ class Figures(TypedDict):
     energy_possible_kwh: float
     energy_delivered_kwh: float
     cost_eur: float | None
+    cost_energy_eur: float | None
+    cost_peak_eur: float | None
+    cost_total_eur: float | None
+    unmet_kwh: float
+    sessions_met_pct: float
+    self_consumption_pct: float | None
+    solve_ms_p50: float | None
+    solve_ms_p99: float | None
     self_made_overload_s: float
     overload_s: float
     relearn_overload_s: float
@@ -55,3 +68,28 @@ def delivered_kwh(records: Sequence[SessionRecord]) -> float:
 def wanted_kwh(records: Sequence[SessionRecord]) -> float:
     """Energy the cars came for."""
     return sum(r.wanted_wh for r in records) / MILLI
+
+
+MET_SHARE: Final[float] = 0.98
+MET_WH: Final[float] = 200.0
+"""A session is met when no more than this is missing: a car tapers off, and a kilometre is nobody's complaint."""
+
+
+def unmet_kwh(records: Sequence[SessionRecord]) -> float:
+    """What the cars that have left lacked."""
+    return sum(max(r.wanted_wh - r.delivered_wh, 0.0) for r in records if r.complete) / MILLI
+
+
+def met_pct(records: Sequence[SessionRecord]) -> float:
+    """Share of the cars that have left which had what they came for; 100 when none left."""
+    left = [r for r in records if r.complete and r.wanted_wh > 0.0]
+    met = sum(r.delivered_wh >= min(MET_SHARE * r.wanted_wh, r.wanted_wh - MET_WH) for r in left)
+    return 100.0 * met / len(left) if left else 100.0
+
+
+def solve_ms(times_ms: Sequence[float]) -> tuple[float | None, float | None]:
+    """Median and 99th percentile; None of nothing."""
+    if not times_ms:
+        return None, None
+    p50, p99 = np.quantile(np.array(times_ms), (0.5, 0.99)).tolist()
+    return p50, p99

@@ -74,14 +74,23 @@ def stream(seed: int, what: str) -> np.random.Generator:
 
 
 def visits_of(
-    entry: Generated | SessionFile, topology: Topology, files: DataFiles, clock: Clock, seed: int, known_share: float
+    entry: Generated | SessionFile,
+    topology: Topology,
+    files: DataFiles,
+    clock: Clock,
+    seed: int,
+    known_share: float,
+    *,
+    drivers_know: bool = False,
 ) -> tuple[Visit, ...]:
-    """All visits of a run, by arrival."""
+    """All visits of a run, by arrival. ``drivers_know``: whoever tells anything tells the truth."""
     if isinstance(entry, Generated):
         visits = _generated(entry, topology, clock, seed)
         rng = stream(seed, "targets")
         return tuple(Visit(a, a.end_s, a.energy_wh) if rng.random() < known_share else Visit(a) for a in visits)
     sessions = files.sessions(entry, place=entry.place, overlay=entry.overlay, max_mean_kw=entry.max_mean_kw)
+    if drivers_know:
+        sessions = [replace(s, told_end_s=s.end_s, told_energy_wh=s.energy_wh) for s in sessions]
     return _placed(sessions, topology, entry.cars, seed, known_share)
 
 
@@ -203,7 +212,8 @@ def sky_of(entry: GeneratedSun | SunFile, files: DataFiles, clock: Clock) -> Sky
     trace = files.trace(entry, entry.column)
     at_s = np.arange(0.0, clock.length_s + SERIES_STEP_S, SERIES_STEP_S)
     rated = float(trace.values.max()) if entry.rated is None else entry.rated
-    share = np.clip(np.interp(at_s, trace.at_s, trace.values) / max(rated, 1e-12), 0.0, 1.0)
+    stamped_s = trace.at_s - (SECONDS_PER_HOUR / 2 if entry.stamps == "end_of_hour" else 0.0)
+    share = np.clip(np.interp(at_s, stamped_s, trace.values) / max(rated, 1e-12), 0.0, 1.0)
     return Sky(series=(SERIES_STEP_S, share))
 
 

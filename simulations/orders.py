@@ -16,9 +16,12 @@ PUBLISHED_H: Final[float] = 13.0
 
 
 class TargetsDesk:
-    """Writes the targets message anew when a car comes or goes and when tomorrow's prices come out."""
+    """Writes the targets message anew when a car comes or goes and, ``renewed``, when tomorrow's prices come out; else
+    the prices that were published at the start are all there ever are.
+    """
 
-    def __init__(self, visits: tuple[Visit, ...], prices: Prices | None, plant: Plant) -> None:
+    def __init__(self, visits: tuple[Visit, ...], prices: Prices | None, plant: Plant, *, renewed: bool = True) -> None:
+        self._renewed = renewed
         self._told = {v.arrival.tag: v for v in visits if v.told_energy_wh is not None}
         self._prices = prices
         self._plant = plant
@@ -34,6 +37,8 @@ class TargetsDesk:
         plant = self._plant
         day, second = divmod(plant.day_s, SECONDS_PER_DAY)
         horizon_day = int(day) + (2 if second >= PUBLISHED_H * SECONDS_PER_HOUR else 1)
+        if not self._renewed and self._horizon_day >= 0:
+            horizon_day = self._horizon_day
         tags = plant.sessions.tags
         if tags is self._tags and horizon_day == self._horizon_day:
             return self._message

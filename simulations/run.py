@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from interfaces.domain.units import kwh_from_ws
+from simulations.bill import Bill
 from simulations.faults import Faults, disobedient
-from simulations.figures import Figures, delivered_kwh, fairness, wanted_kwh
-from simulations.generators import Prices
+from simulations.figures import Figures, delivered_kwh, fairness, met_pct, solve_ms, unmet_kwh, wanted_kwh
 from simulations.ideal import possible_kwh
+from simulations.mpc import Mpc
 from simulations.orders import TargetsDesk
+from simulations.planned import PlanWorld
 from simulations.plant.site import Plant
 from simulations.plant.view import FieldView, Orders
-from simulations.scenario import StrategyName
-from simulations.strategies import Strategy, strategy_of
+from simulations.scenario import PLANNED, StrategyName
+from simulations.strategies import Core, Strategy, strategy_of
 from simulations.world import World
 
 Watcher = Callable[["Loop"], None]
@@ -44,44 +46,10 @@ class Outcome:
     speed_x: float
 
 
-class Bill:
-    """What charging adds to the bill at the grid connection: the bill with the cars less the bill without them."""
-
-    def __init__(self, prices: Prices | None, plant: Plant) -> None:
-        self._prices, self._plant = prices, plant
-        self._is_evse = plant.topology.is_evse
-        self._sum_eur = 0.0
-
-    def add(self, dt_s: float) -> None:
-        """Book the step that has just ended."""
-        if self._prices is None:
-            return
-        plant = self._plant
-        cars_w = float(plant.power_w[self._is_evse].sum())
-        if cars_w == 0.0:
-            return
-        net_w = float((plant.row_a[0] * plant.grid.circuit_v[0]).sum())
-        self._sum_eur += kwh_from_ws(dt_s) * (self._rate(net_w) - self._rate(net_w - cars_w))
-
-    def _rate(self, net_w: float) -> float:
-        """EUR per kWh times W: import at the price and the fee, export at its own."""
-        prices = self._prices
-        if prices is None:
-            return 0.0
-        if net_w < 0.0:
-            return net_w * prices.export_eur_per_kwh
-        return net_w * (prices.at(self._plant.now_s) + prices.fee_eur_per_kwh)
-
-    @property
-    def eur(self) -> float | None:
-        """The sum so far; None without prices."""
-        return None if self._prices is None else self._sum_eur
-
-
 class Loop:
     """One strategy at one fresh plant."""
 
-    def __init__(self, world: World, name: StrategyName) -> None:
+    def __init__(self, world: World, name: StrategyName, plans: PlanWorld | None = None) -> None:
         self.world = world
         visits = disobedient(world.visits, world.faults)
         self.plant = Plant(
@@ -93,9 +61,16 @@ class Loop:
         )
         self.view = FieldView(self.plant, world.seed, world.polling)
         self.strategy: Strategy = strategy_of(name, self.plant, self.view)
+        self.planned: Mpc | None = None
+        if name in PLANNED:
+            if plans is None or not isinstance(self.strategy, Core):
+                raise ValueError(f"{name} needs something to plan with")
+            self.strategy = self.planned = Mpc(self.strategy, world, plans, perfect=name == "mpc-perfect")
         self._faults = Faults(world.faults, self.plant, self.view)
-        self._desk = TargetsDesk(visits, world.prices if world.prices_known else None, self.plant)
-        self._bill = Bill(world.prices, self.plant)
+        prices = world.prices if world.prices_known else None
+        # Without an optimizer nobody sends prices any more: the site has those that were published when the run began.
+        self._desk = TargetsDesk(visits, prices, self.plant, renewed=name in PLANNED)
+        self._bill = Bill(world.prices, world.economy, world.time_zone, self.plant)
 
     def run(self, watcher: Watcher | None = None) -> None:
         """All steps; ``watcher`` sees the loop after each."""
@@ -114,12 +89,22 @@ class Loop:
         plant = self.plant
         records = plant.sessions.report(plant.now_s)
         judged = plant.judge.result()
+        costs = self._bill.costs()
+        took_ms = solve_ms([] if self.planned is None else self.planned.solve_ms)
         return Figures(
             sessions=len(records),
             energy_wanted_kwh=wanted_kwh(records),
             energy_possible_kwh=possible,
             energy_delivered_kwh=delivered_kwh(records),
-            cost_eur=self._bill.eur,
+            cost_eur=None if costs is None else costs.charging,
+            cost_energy_eur=None if costs is None else costs.energy,
+            cost_peak_eur=None if costs is None else costs.peak,
+            cost_total_eur=None if costs is None else costs.total,
+            unmet_kwh=unmet_kwh(records),
+            sessions_met_pct=met_pct(records),
+            self_consumption_pct=None if costs is None else costs.self_consumption_pct,
+            solve_ms_p50=took_ms[0],
+            solve_ms_p99=took_ms[1],
             self_made_overload_s=judged.self_made_overload_s,
             overload_s=judged.overload_s,
             relearn_overload_s=judged.relearn_overload_s,
@@ -135,17 +120,25 @@ class Loop:
         )
 
 
-def simulate(world: World, names: Sequence[StrategyName], *, workers: int = 2) -> Outcome:
-    """Run the strategies, in worker processes when there are several; the same world for each."""
+PlanWorlds: TypeAlias = Mapping[StrategyName, PlanWorld]
+
+
+def simulate(
+    world: World, names: Sequence[StrategyName], *, workers: int = 2, plans: PlanWorlds | None = None
+) -> Outcome:
+    """Run the strategies, in worker processes when there are several; the same world for each. ``plans``: what those
+    with plans need.
+    """
+    known = {} if plans is None else plans
     began_s = time.perf_counter()
     if workers < 2 or len(names) < 2:
         possible = possible_kwh(world)
-        loops = [_timed(world, name) for name in names]
+        loops = [_timed(world, name, known.get(name)) for name in names]
     else:
         # Spawned, not forked: a fork would copy the locks of whatever threads its parent runs.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(workers, len(names) + 1), mp_context=context) as pool:
-            jobs = [pool.submit(_timed, world, name) for name in names]
+            jobs = [pool.submit(_timed, world, name, known.get(name)) for name in names]
             ideal = pool.submit(possible_kwh, world)
             loops = [job.result() for job in jobs]
             possible = ideal.result()
@@ -158,8 +151,8 @@ def simulate(world: World, names: Sequence[StrategyName], *, workers: int = 2) -
     return Outcome(runs, time.perf_counter() - began_s, simulated_s / max(cpu_s, 1e-9))
 
 
-def _timed(world: World, name: StrategyName) -> tuple[Figures, float]:
-    loop = Loop(world, name)
+def _timed(world: World, name: StrategyName, plans: PlanWorld | None) -> tuple[Figures, float]:
+    loop = Loop(world, name, plans)
     began_s = time.process_time()
     loop.run()
     return loop.figures(0.0), time.process_time() - began_s

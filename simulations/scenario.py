@@ -14,8 +14,13 @@ from pydantic import ConfigDict, Field, NaiveDatetime
 
 _STRICT: Final = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, str_strip_whitespace=True)
 
-StrategyName: TypeAlias = Literal["uncontrolled", "fair-share", "fallback", "no-ledger"]
-STRATEGIES: Final[tuple[StrategyName, ...]] = ("uncontrolled", "fair-share", "fallback", "no-ledger")
+StrategyName: TypeAlias = Literal["uncontrolled", "fair-share", "fallback", "no-ledger", "mpc", "mpc-perfect"]
+STRATEGIES: Final[tuple[StrategyName, ...]] = (
+    "uncontrolled", "fair-share", "fallback", "no-ledger", "mpc", "mpc-perfect",
+)  # fmt: skip
+PLANNED: Final[frozenset[StrategyName]] = frozenset({"mpc", "mpc-perfect"})
+"""Strategies that follow plans of the optimizer."""
+WITHOUT_PLANS: Final[tuple[StrategyName, ...]] = tuple(name for name in STRATEGIES if name not in PLANNED)
 
 Amps: TypeAlias = Annotated[float, Field(ge=0, le=6300)]
 PerPhase: TypeAlias = Annotated[tuple[Amps, Amps, Amps], Field(description="A on L1, L2, L3")]
@@ -166,7 +171,9 @@ class GeneratedSun:
 
 @dataclass(frozen=True, slots=True)
 class SunFile:
-    """Measured PV. ``rated``: the value, in the column's own unit, that means nameplate; left out: the highest."""
+    """Measured PV or irradiance. ``rated``: the value, in the column's own unit, that means nameplate; left out: the
+    highest. ``stamps``: of the moment, or of the end of the hour whose mean they are (Open-Meteo's irradiance).
+    """
 
     __pydantic_config__ = _STRICT
     kind: Literal["file"]
@@ -175,6 +182,7 @@ class SunFile:
     column: Column | None = None
     rated: Positive | None = None
     time_zone: FileZone | None = None
+    stamps: Literal["moment", "end_of_hour"] = "moment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,11 +237,49 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class TargetsEntry:
-    """What the site is told of each session. ``known_share``: of the cars whose departure and energy are known."""
+    """What the site is told of each session. ``known_share``: of the cars whose departure and energy are known.
+    ``drivers``: told what they typed in where a session file has it, or ``know`` exactly when they leave and what they
+    need.
+    """
 
     __pydantic_config__ = _STRICT
     known_share: Share = 0.0
+    drivers: Literal["told", "know"] = "told"
     prices: Annotated[bool, Field(description="prices reach the site: today's, from 13:00 tomorrow's")] = True
+
+
+@dataclass(frozen=True, slots=True)
+class WeatherForecast:
+    """Measured weather (columns as Open-Meteo names them) that is handed to the optimizer as its forecast, spoiled by a
+    seeded error: ``error`` is the standard deviation of the irradiance, as a share, a day ahead and more.
+    """
+
+    __pydantic_config__ = _STRICT
+    file: FileName
+    first_day: FirstDay
+    time_zone: FileZone | None = None
+    error: Share = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Economy:
+    """What plans and bills need. ``capacity_eur_per_kw``: for the highest quarter-hour of each calendar month, at least
+    ``capacity_floor_kw``. ``history_days``: days before the run that the site remembers. ``replan_s``: between plans.
+    Where the plants look: ``tilt_deg``, ``azimuth_deg`` (180 is south). ``battery_eur_per_kwh``: what stored energy is
+    worth at the end (left out: the mean import price).
+    """
+
+    __pydantic_config__ = _STRICT
+    capacity_eur_per_kw: Annotated[float, Field(ge=0, le=1000)] = 0.0
+    capacity_floor_kw: Annotated[float, Field(ge=0, le=100_000)] = 0.0
+    history_days: Annotated[int, Field(ge=0, le=60)] = 0
+    replan_s: Annotated[int, Field(ge=60, le=3600)] = 300
+    site_class: Literal["workplace", "depot", "home", "public"] = "workplace"
+    building: Literal["household", "office", "retail", "industry"] = "office"
+    tilt_deg: Annotated[float, Field(ge=0, le=90)] = 30.0
+    azimuth_deg: Annotated[float, Field(ge=0, le=360)] = 180.0
+    weather: WeatherForecast | None = None
+    battery_eur_per_kwh: Annotated[float, Field(ge=0, le=10)] | None = None
 
 
 FaultKind: TypeAlias = Literal[
@@ -298,9 +344,10 @@ class Scenario:
     seed: Annotated[int, Field(ge=0, le=2**31)] = 1
     days: Annotated[float, Field(gt=0, le=60)] = 1.0
     step_s: Annotated[float, Field(ge=0.1, le=10)] = 1.0
-    strategies: Annotated[tuple[StrategyName, ...], Field(min_length=1, max_length=len(STRATEGIES))] = STRATEGIES
+    strategies: Annotated[tuple[StrategyName, ...], Field(min_length=1, max_length=len(STRATEGIES))] = WITHOUT_PLANS
     readings: Readings = field(default_factory=Readings)
     data: Data = field(default_factory=Data)
     targets: TargetsEntry = field(default_factory=TargetsEntry)
+    economy: Economy = field(default_factory=Economy)
     faults: Annotated[tuple[FaultEntry, ...], Field(max_length=1000)] = ()
     experiment: Experiment = field(default_factory=Experiment)

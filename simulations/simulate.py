@@ -19,8 +19,9 @@ from interfaces.domain.site_file import Problem
 from interfaces.domain.site_yaml import MAX_BYTES
 from interfaces.errors import UserError
 from simulations.data_files import BadRow
+from simulations.planned import plan_world_of
 from simulations.run import Outcome, simulate
-from simulations.scenario import STRATEGIES, Scenario, StrategyName
+from simulations.scenario import PLANNED, STRATEGIES, Scenario, StrategyName
 from simulations.scenario_schema import load_scenario, scenario_schema, unknown_names
 from simulations.world import site_of, world_of
 
@@ -55,7 +56,12 @@ def run_command(argv: list[str]) -> int:
         raise UserError(f"{arguments.data} is no folder: --data names the folder of the real files")
     world, bad_rows = world_of(scenario, site, arguments.data)
     _tell_rows(bad_rows)
-    outcome = simulate(world, scenario.strategies, workers=arguments.workers)
+    plans = {
+        name: plan_world_of(scenario, site, world, arguments.data, name)
+        for name in scenario.strategies
+        if name in PLANNED
+    }
+    outcome = simulate(world, scenario.strategies, workers=arguments.workers, plans=plans)
     if arguments.json:
         print_json(figures_of(outcome))
     else:

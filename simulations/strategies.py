@@ -12,6 +12,7 @@ from controller.core.scan import scan
 from controller.core.state import ControllerState, initial
 from interfaces.domain.command import Commands
 from interfaces.domain.reasons import Reason
+from interfaces.domain.telemetry import ScanRecord
 from interfaces.domain.topology import AssetKind, Topology
 from simulations.plant.site import Plant
 from simulations.plant.view import FieldView, Orders
@@ -60,13 +61,14 @@ class Uncontrolled:
 
 
 class Core:
-    """The controller's own scan. ``state``, ``commands`` are those of the last one, for whoever wants to look."""
+    """The controller's own scan. ``state``, ``commands``, ``record`` are those of the last one, for whoever looks."""
 
     def __init__(self, params: Params, plant: Plant, view: FieldView) -> None:
         self.params = params
-        self._plant, self._view = plant, view
+        self.plant, self._view = plant, view
         self.state: ControllerState = initial(params, plant.now_s)
         self.commands: Commands | None = None
+        self.record: ScanRecord | None = None
         self._theta_ppm = 0
 
     @property
@@ -76,11 +78,12 @@ class Core:
 
     def decide(self, orders: Orders) -> None:
         """Image, scan, write: one turn of the loop that the field process runs."""
-        plant = self._plant
+        plant = self.plant
         image = self._view.image(orders)
         commands, report, self.state = scan(image, self.state, self.params, plant.now_s, plant.epoch_s)
         self._view.apply(commands)
         self.commands = commands
+        self.record = ScanRecord(self.state.scans, plant.now_s, plant.epoch_s, image, commands, report, "")
         self._theta_ppm = max(self._theta_ppm, int(report.theta_ppm.max(initial=0)))
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from importlib import resources
 from pathlib import Path
 from typing import Final, cast, get_args
 
@@ -18,9 +20,13 @@ from simulations.generators import Prices, Visit, loads_of, prices_of, sky_of, v
 from simulations.plant.battery import BatterySpec
 from simulations.plant.site import Environment
 from simulations.plant.view import Polling
-from simulations.scenario import Data, Experiment, FaultEntry, Readings, Scenario
+from simulations.scenario import Data, Economy, Experiment, FaultEntry, Readings, Scenario
 
 NEAR_STEP: Final[float] = 0.05
+SHIPPED_SITES: Final = resources.files("simulations") / "scenarios" / "sites"
+SHIPPED_NAME: Final = re.compile(r"[a-z0-9_]+")
+MIDDLE_OF_EUROPE: Final[tuple[float, float]] = (50.0, 8.0)
+"""Where a site lies that does not say."""
 SITES: Final[dict[str, str]] = {"a": "garage", "b": "depot"}
 
 
@@ -34,6 +40,8 @@ class World:
     polling: Polling
     prices: Prices | None
     prices_known: bool
+    economy: Economy
+    time_zone: str
     faults: tuple[FaultEntry, ...]
     seed: int
     length_s: float
@@ -47,15 +55,16 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class SiteFacts:
-    """What a run takes from a site: topology, time zone, and kWh per battery."""
+    """What a run takes from a site: topology, time zone, kWh per battery, degrees north and east."""
 
     topology: Topology
     time_zone: str = "UTC"
     capacity_kwh: Mapping[str, float] = field(default_factory=dict)
+    location: tuple[float, float] = MIDDLE_OF_EUROPE
 
 
 def site_of(name: str, folder: Path) -> SiteFacts:
-    """The site a scenario names: a, b, or a file relative to the scenario's folder.
+    """The site a scenario names: a, b, one that ships with the scenarios, or a file relative to the scenario's folder.
 
     Raises:
         UserError: there is no such file, or it is not in order.
@@ -65,6 +74,8 @@ def site_of(name: str, folder: Path) -> SiteFacts:
         if example not in get_args(Example):
             raise UserError(f"there is no example site '{name}'")
         result = parse_site(example_text(example))
+    elif SHIPPED_NAME.fullmatch(name) is not None and (shipped := SHIPPED_SITES / f"{name}.yaml").is_file():
+        result = parse_site(shipped.read_text("utf-8"))
     else:
         result = read_site(folder / name)
     if result.site is None:
@@ -75,8 +86,12 @@ def site_of(name: str, folder: Path) -> SiteFacts:
 
 
 def _facts(site: Site) -> SiteFacts:
+    place = site.info.location
     return SiteFacts(
-        topology_of(site, all_facts()), site.info.time_zone, {b.id: b.capacity_kwh for b in site.batteries}
+        topology_of(site, all_facts()),
+        site.info.time_zone,
+        {b.id: b.capacity_kwh for b in site.batteries},
+        MIDDLE_OF_EUROPE if place is None else (place.latitude, place.longitude),
     )
 
 
@@ -123,11 +138,21 @@ def world_of(scenario: Scenario, site: SiteFacts, data_folder: Path | None) -> t
     data, readings = scenario.data, scenario.readings
     world = World(
         topology=topology,
-        visits=visits_of(data.sessions, topology, files, clock, scenario.seed, scenario.targets.known_share),
+        visits=visits_of(
+            data.sessions,
+            topology,
+            files,
+            clock,
+            scenario.seed,
+            scenario.targets.known_share,
+            drivers_know=scenario.targets.drivers == "know",
+        ),
         environment=_environment(data, site, files, clock, topology, scenario.seed),
         polling=Polling(meter_skew_s=readings.meter_skew_s, asset_skew_s=readings.asset_skew_s),
         prices=prices_of(data.prices, files, clock, scenario.seed),
         prices_known=scenario.targets.prices,
+        economy=scenario.economy,
+        time_zone=site.time_zone,
         faults=scenario.faults,
         seed=scenario.seed,
         length_s=length_s,

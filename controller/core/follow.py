@@ -8,19 +8,16 @@ from typing import Final
 
 import numpy as np
 
-from controller.core.background import row_weights
 from controller.core.params import Params
 from controller.core.records import Mission
+from controller.core.share import share_deviation
 from controller.core.state import ControllerState
 from controller.core.wish import Wish
 from interfaces.domain.image import Image
-from interfaces.domain.plan import PLAN_SCHEMA, Plan
+from interfaces.domain.plan import MOST_PPM, PLAN_SCHEMA, Plan
 from interfaces.domain.reasons import Reason
-from interfaces.domain.topology import POWER_ROW, AssetKind
-from interfaces.domain.units import MISSING, Ints
+from interfaces.domain.units import MISSING
 
-DEVIATION_MW: Final[int] = 500_000
-"""Half a kilowatt of forecast error is noise; above it the plan's marginal values share out the difference."""
 SKEW_S: Final[float] = 60.0
 VALUE_MOST_PPM: Final[int] = 10_000_000
 """10 EUR/kWh: far above any price, so that no value makes the sums of weights overflow."""
@@ -78,9 +75,9 @@ def plan_wish(
         if i is None or wanted == MISSING or _arrived_later(i, plan, state, now_s, epoch_s):
             continue
         want[i] = max(-int(topology.max_export_ma[i]), min(wanted, int(topology.max_ma[i])))
-        value[i], planned[i] = max(0, min(int(plan.value_ppm[t, k]), VALUE_MOST_PPM)), True
-    want = share_deviation(want, value, planned, int(plan.planned_import_mw[t]), image, state, params)
-    weight = 1 + value // VALUE_STEP_PPM
+        value[i], planned[i] = max(0, min(int(plan.value_ppm[t, k]), MOST_PPM)), True
+    want = share_deviation(want, value, planned, plan, t, image, state, params)
+    weight = 1 + np.minimum(value, VALUE_MOST_PPM) // VALUE_STEP_PPM
     return Wish(
         want_ma=want,
         weight=np.where(planned, weight, np.maximum(int(weight[planned].mean()) if planned.any() else 1, 1)),
@@ -94,39 +91,3 @@ def _arrived_later(i: int, plan: Plan, state: ControllerState, now_s: float, epo
         return False
     plugged_for_s = now_s - float(state.sessions.plugged_s[i])
     return epoch_s - plugged_for_s > plan.issued_epoch_s
-
-
-def share_deviation(
-    want: Ints,
-    value: Ints,
-    planned: np.ndarray[tuple[int], np.dtype[np.bool_]],
-    planned_import_mw: int,
-    image: Image,
-    state: ControllerState,
-    params: Params,
-) -> Ints:
-    """More surplus than forecast goes where energy is worth most, less is taken where it is worth least."""
-    topology = params.topology
-    background = int(state.background.now[0, POWER_ROW])
-    if background == MISSING or not planned.any():
-        return want
-    cost = row_weights(image, topology, state.learning.use)[:, POWER_ROW]
-    present = planned & topology.is_evse & state.sessions.plugged
-    battery = planned & (topology.kind == int(AssetKind.BATTERY))
-    flexible = int((want * cost)[present | battery].sum())
-    deviation = planned_import_mw - background - flexible
-    if abs(deviation) < DEVIATION_MW:
-        return want
-    out = want.copy()
-    sign = 1 if deviation > 0 else -1
-    order = sorted(np.flatnonzero(present & (want > 0)).tolist(), key=lambda k: (-sign * int(value[k]), k))
-    for i in order:
-        floor = int(topology.min_ma[i])
-        goal = max(floor, min(int(want[i]) + deviation // max(int(cost[i]), 1), int(topology.max_ma[i])))
-        if (goal - int(want[i])) * sign <= 0:
-            continue
-        out[i] = goal
-        deviation -= (goal - int(want[i])) * int(cost[i])
-        if deviation * sign < DEVIATION_MW:
-            break
-    return out

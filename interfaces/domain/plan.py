@@ -23,7 +23,9 @@ class Plan:
     """Wishes of the optimizer for one site.
 
     ``assets``: ids of the columns; ``setpoint_ma`` (T, A) mA per conductor, signed; ``value_ppm`` (T, A) marginal value
-    of energy in 1e-6 EUR/kWh; ``planned_import_mw`` (T,). Row t holds from ``start_epoch_s + t * step_s``.
+    of energy in 1e-6 EUR/kWh; ``planned_import_mw`` (T,); ``grid_ppm`` (T, 3): what a kWh costs at the grid connection
+    while the site exports, while it imports, and how much more beyond ``calm_import_mw`` (T,), where a new peak or a
+    limit begins. Row t holds from ``start_epoch_s + t * step_s``.
     ``valid_until_epoch_s``: end of its horizon; ``lease_until_epoch_s``: it may not be followed longer without renewal.
     The signature was checked at the border; ``key_id`` says by which key.
     """
@@ -42,6 +44,8 @@ class Plan:
     setpoint_ma: Ints
     value_ppm: Ints
     planned_import_mw: Ints
+    grid_ppm: Ints
+    calm_import_mw: Ints
     schema: int = PLAN_SCHEMA
 
 
@@ -55,6 +59,10 @@ def plan_problems(plan: Plan) -> tuple[str, ...]:
         (len(set(plan.assets)) != len(plan.assets), "an asset appears twice"),
         (plan.value_ppm.shape != plan.setpoint_ma.shape, "values and setpoints differ in shape"),
         (plan.planned_import_mw.shape != (steps,), "the planned import does not have one value per step"),
+        (plan.grid_ppm.shape != (steps, 3), "the grid's prices are not three per step"),
+        (plan.calm_import_mw.shape != (steps,), "the calm import does not have one value per step"),
+        (_beyond(plan.grid_ppm, MOST_PPM), f"a price of the grid lies beyond {MOST_PPM} ppm or is absent"),
+        (_beyond(plan.calm_import_mw, MOST_MW), f"a calm import lies beyond {MOST_MW} mW or is absent"),
         (_beyond(plan.setpoint_ma, MOST_MA), f"a setpoint lies beyond {MOST_MA} mA or is absent"),
         (_beyond(plan.value_ppm, MOST_PPM), f"a value lies beyond {MOST_PPM} ppm or is absent"),
         (_beyond(plan.planned_import_mw, MOST_MW), f"a planned import lies beyond {MOST_MW} mW or is absent"),

@@ -22,7 +22,9 @@ MAX_ASSETS: Final[int] = 2000
 _TEXTS: Final = ("plan_id", "site", "topology_version")
 _TIMES: Final = ("issued_epoch_s", "start_epoch_s", "valid_until_epoch_s", "lease_until_epoch_s")
 _WHOLE: Final = ("schema", "sequence", "step_s", "steps")
-_KEYS: Final = frozenset({*_TEXTS, *_TIMES, *_WHOLE, "setpoint_ma", "value_ppm", "planned_import_mw"})
+_GRID: Final = ("export_ppm", "import_ppm", "beyond_ppm")
+_SITE: Final = ("planned_import_mw", "calm_import_mw", *_GRID)
+_KEYS: Final = frozenset({*_TEXTS, *_TIMES, *_WHOLE, "setpoint_ma", "value_ppm", *_SITE})
 LONGEST_TEXT: Final[int] = 200
 
 
@@ -44,6 +46,8 @@ def plan_text(plan: Plan) -> str:
         "setpoint_ma": {name: _changes(plan.setpoint_ma[:, k]) for k, name in enumerate(plan.assets)},
         "value_ppm": {name: _changes(plan.value_ppm[:, k]) for k, name in enumerate(plan.assets)},
         "planned_import_mw": _changes(plan.planned_import_mw),
+        "calm_import_mw": _changes(plan.calm_import_mw),
+        **{name: _changes(plan.grid_ppm[:, k]) for k, name in enumerate(_GRID)},
     }
     return json.dumps(body, allow_nan=False, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
 
@@ -78,6 +82,7 @@ def _plan(raw: Any, key_id: str) -> Plan:
     if len(setpoints) > MAX_ASSETS:
         refuse(f"more than {MAX_ASSETS} assets")
     assets = tuple(setpoints)
+    site = _columns(raw, "plan", _SITE, steps)
     return Plan(
         plan_id=_text(raw, "plan_id"),
         site=_text(raw, "site"),
@@ -92,7 +97,9 @@ def _plan(raw: Any, key_id: str) -> Plan:
         assets=assets,
         setpoint_ma=_frozen(_columns(setpoints, "setpoint_ma", assets, steps)),
         value_ppm=_frozen(_columns(values, "value_ppm", assets, steps)),
-        planned_import_mw=_frozen(_columns(raw, "plan", ("planned_import_mw",), steps)[:, 0]),
+        planned_import_mw=_frozen(site[:, 0]),
+        calm_import_mw=_frozen(site[:, 1]),
+        grid_ppm=_frozen(site[:, 2:]),
         schema=schema,
     )
 

@@ -23,6 +23,9 @@ TINY_KWH: Final[float] = 1e-3
 """Below a watt-hour nothing is wanted any more."""
 FLOOR_SHARE: Final[float] = 0.2
 """No car is discharged below a fifth: what its driver needs for an unplanned way."""
+READY_AHEAD_S: Final[float] = 1800.0
+READY_SHARE: Final[float] = 0.15
+"""Of the time that is left: who is late already uses nearly all of it."""
 LATER_SHARE: Final[float] = 0.5
 """Of its full power, what a session is trusted to get after the horizon."""
 CHURN_EUR_PER_KWH: Final[float] = 0.005
@@ -96,9 +99,10 @@ def _car(problem: Problem, session: Session, need: Need, evse: EvseFacts, steps:
     arrives_epoch_s = steps.now_epoch_s if session.arrives_epoch_s is None else session.arrives_epoch_s
     first = min(int((steps.end_epoch_s <= arrives_epoch_s).sum()), steps.count - 1)
     missed_s = max(0.0, arrives_epoch_s - float(steps.begin_epoch_s[first]))
-    end = max(int((steps.begin_epoch_s < need.departure_epoch_s).sum()), first + 1)
+    ready_epoch_s = _ready_by(need.departure_epoch_s, max(arrives_epoch_s, steps.now_epoch_s))
+    end = max(int((steps.begin_epoch_s < ready_epoch_s).sum()), first + 1)
     last = end - 1
-    inside_s = need.departure_epoch_s - float(steps.begin_epoch_s[last])
+    inside_s = ready_epoch_s - float(steps.begin_epoch_s[last])
     share = min(1.0, max(0.0, inside_s) / (float(steps.dt_h[last]) * SECONDS_PER_HOUR))
     feeds = need.soc_pct is not None and need.vehicle_known and max_a > 0
     return _Car(
@@ -113,6 +117,12 @@ def _car(problem: Problem, session: Session, need: Need, evse: EvseFacts, steps:
         discharge_a=evse.discharge_a if feeds else 0.0,
         gain=gain_of(problem, session, need.vehicle),
     )
+
+
+def _ready_by(departure_epoch_s: float, from_epoch_s: float) -> float:
+    """A while before it leaves: cars take less and less while they fill up, and people leave early."""
+    stays_s = max(0.0, departure_epoch_s - from_epoch_s)
+    return departure_epoch_s - min(READY_AHEAD_S, READY_SHARE * stays_s)
 
 
 def _later(need: Need, car: _Car, steps: Steps) -> float:

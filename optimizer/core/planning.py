@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from interfaces.domain.plan import MOST_MW, Plan
+from interfaces.domain.plan import MOST_MW, MOST_PPM, Plan
 from interfaces.domain.units import MILLI, Floats, Ints, frozen_floats, frozen_ints
 from optimizer.core.check import refusals
 from optimizer.core.compile import Compiled, compile_problem
@@ -19,7 +19,7 @@ from optimizer.core.heuristic import heuristic
 from optimizer.core.instance import Instance, Solution
 from optimizer.core.planning_check import kept
 from optimizer.core.planning_events import Shortfall, shortfalls
-from optimizer.core.planning_rows import Column, columns_of, planned_import_kw, ppm
+from optimizer.core.planning_rows import PPM, Column, columns_of, planned_import_kw, ppm
 from optimizer.core.problem import Problem
 from optimizer.core.problem_types import STEP_S
 from optimizer.core.solver import LiveModel
@@ -50,9 +50,10 @@ class Planned:
     """A plan and everything that belongs to it. T steps, A assets.
 
     ``setpoint_ma`` (T, A) mA per conductor, signed; ``value_ppm`` (T, A); ``planned_import_mw`` (T,) net, negative
-    where the site feeds in. ``believed_load_kw``, ``believed_pv_kw``, prices (T,): the forecast it trusted. ``status``:
-    optimal, incumbent or heuristic. ``objective_eur``, ``bound_eur``: of the solution before whole device steps.
-    ``events``: who will not be ready. ``notes``: what was assumed, filled, clamped.
+    where the site feeds in; ``grid_ppm`` (T, 3), ``calm_import_mw`` (T,) as a plan has them. ``believed_load_kw``,
+    ``believed_pv_kw``, prices (T,): the forecast it trusted. ``status``: optimal, incumbent or heuristic.
+    ``objective_eur``, ``bound_eur``: of the solution before whole device steps. ``events``: who will not be ready.
+    ``notes``: what was assumed, filled, clamped.
     """
 
     status: str
@@ -64,6 +65,8 @@ class Planned:
     setpoint_ma: Ints
     value_ppm: Ints
     planned_import_mw: Ints
+    grid_ppm: Ints
+    calm_import_mw: Ints
     believed_load_kw: Floats
     believed_pv_kw: Floats
     import_eur_per_kwh: Floats
@@ -128,6 +131,8 @@ def _planned(
         setpoint_ma=frozen_ints(stacked),
         value_ppm=ppm(columns, steps),
         planned_import_mw=frozen_ints(import_mw),
+        grid_ppm=_grid_ppm(compiled),
+        calm_import_mw=_calm_import_mw(compiled, solution),
         believed_load_kw=frozen_floats(compiled.background.net_kw + pv_kw),
         believed_pv_kw=frozen_floats(pv_kw),
         import_eur_per_kwh=frozen_floats(grid.import_eur_per_kwh),
@@ -138,6 +143,24 @@ def _planned(
         solution=solution,
         compiled=compiled,
     )
+
+
+def _grid_ppm(compiled: Compiled) -> Ints:
+    """(T, 3) export, import, and what comes on top beyond the calm import: a kWh in one quarter is 4 kW of peak."""
+    grid = compiled.instance.grid
+    beyond = np.full(grid.steps, grid.peak_eur_per_kw / grid.full_h)
+    beyond = np.where(np.isfinite(grid.import_limit_kw) & (grid.peak_eur_per_kw <= 0.0), grid.slack_eur_per_kwh, beyond)
+    prices = np.stack([grid.export_eur_per_kwh, grid.import_eur_per_kwh, beyond], axis=1)
+    return frozen_ints(np.clip(np.rint(prices * PPM), -MOST_PPM, MOST_PPM))
+
+
+def _calm_import_mw(compiled: Compiled, solution: Solution) -> Ints:
+    """(T,) the planned peak or the import limit, whichever is lower."""
+    grid = compiled.instance.grid
+    most_kw = np.where(np.isfinite(grid.import_limit_kw), grid.import_limit_kw, MOST_MW / MW_PER_KW)
+    if grid.peak_eur_per_kw > 0.0:
+        most_kw = np.minimum(most_kw, max(solution.peak_kw, grid.peak_floor_kw))
+    return frozen_ints(np.clip(np.rint(most_kw * MW_PER_KW), 0, MOST_MW))
 
 
 def plan_of(planned: Planned, problem: Problem, *, plan_id: str, sequence: int, key_id: str, lease_s: float) -> Plan:
@@ -157,4 +180,6 @@ def plan_of(planned: Planned, problem: Problem, *, plan_id: str, sequence: int, 
         setpoint_ma=planned.setpoint_ma,
         value_ppm=planned.value_ppm,
         planned_import_mw=planned.planned_import_mw,
+        grid_ppm=planned.grid_ppm,
+        calm_import_mw=planned.calm_import_mw,
     )

@@ -64,6 +64,7 @@ class SitePlanner:
         self.sequence = sequence
         self._period_s = period_s
         self._live = Live()
+        self._foreseen: tuple[int, Outlook] | None = None
         self._planned_epoch_s = float("-inf")
         self._because = ""
         self._deviating_since: float | None = None
@@ -104,7 +105,7 @@ class SitePlanner:
         """
         reason = self.due(now_epoch_s) or "asked"
         if outlook is None:
-            outlook = outlook_of(self.models, self.memory, weather, now_epoch_s, self.record.settings.horizon_steps)
+            outlook = self._outlook(weather, now_epoch_s)
         self._learn_errors()
         problem = problem_of(
             self.record,
@@ -132,6 +133,14 @@ class SitePlanner:
         )
         self._note_import(self.plan, now_epoch_s)
         return Issued(self.plan, planned, problem, reason)
+
+    def _outlook(self, weather: WeatherColumns | None, now_epoch_s: float) -> Outlook:
+        """The site's forecasts; what they are made from changes once in a quarter."""
+        quarter = int(now_epoch_s // SECONDS_PER_QUARTER)
+        if self._foreseen is None or self._foreseen[0] != quarter:
+            steps = self.record.settings.horizon_steps
+            self._foreseen = quarter, outlook_of(self.models, self.memory, weather, now_epoch_s, steps)
+        return self._foreseen[1]
 
     @property
     def margin_kw(self) -> float:

@@ -86,8 +86,9 @@ def _wants_a_plan(asset: AssetLive, record: SiteRecord, memory: SiteMemory) -> b
 
 
 def _session(asset: AssetLive, wishes: Mapping[str, Target], memory: SiteMemory) -> Session:
-    own_a = memory.own_limit_a.get(asset.id)
-    used = tuple(phase for phase, count in zip(PHASES, asset.phases, strict=True) if count)
+    own_a = memory.own_limit_a(asset.id)
+    seen = memory.phases_of(asset.id)
+    used = tuple(phase for phase, count in zip(PHASES, seen or asset.phases, strict=True) if count)
     return Session(
         evse=asset.id,
         plugged_in_epoch_s=max(asset.plugged_in_epoch_s or 0.0, 0.0),
@@ -97,6 +98,8 @@ def _session(asset: AssetLive, wishes: Mapping[str, Target], memory: SiteMemory)
         soc_source="none" if asset.soc_pct is None else "charger",
         phases_used=used or None,  # type: ignore[arg-type]  # names of PHASES
         max_a=None if own_a is None else max(own_a, memory.topology.assets[memory.topology.index[asset.id]].min_a),
+        # Nobody knows yet how fast it charges: a few minutes now tell, hours later would be too late.
+        deferrable=None if seen is not None else False,
         target=wishes.get(asset.id),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -70,8 +70,12 @@ def outlook_of(
     return Outlook(start, load_kw, high_kw, pv_kw, {})
 
 
-def expected_targets(models: Models, memory: SiteMemory, now_epoch_s: float) -> dict[str, Target]:
-    """For every car that is here, what it will probably take until it probably leaves."""
+def expected_targets(
+    models: Models, memory: SiteMemory, now_epoch_s: float, *, skip: Container[str] = ()
+) -> dict[str, Target]:
+    """For every car that is here, what it will probably take until it probably leaves. ``skip``: EVSEs whose target
+    somebody gave.
+    """
     status = memory.last
     if status is None:
         return {}
@@ -79,7 +83,7 @@ def expected_targets(models: Models, memory: SiteMemory, now_epoch_s: float) -> 
     return {
         asset.id: _expected(models.place, asset, past, now_epoch_s)
         for asset in status.assets
-        if car_connected(asset) and asset.plugged_in_epoch_s is not None
+        if car_connected(asset) and asset.plugged_in_epoch_s is not None and asset.id not in skip
     }
 
 

@@ -33,7 +33,7 @@ class Batteries:
         self.columns = np.flatnonzero(np.asarray(topology.kind) == int(AssetKind.BATTERY))
         known = {spec.asset: spec for spec in specs}
         mine = [known.get(topology.assets[i].id, BatterySpec(topology.assets[i].id)) for i in self.columns]
-        self._capacity_wh: Floats = np.array([wh_from_kwh(s.capacity_kwh) for s in mine], dtype=np.float64)
+        self.capacity_wh: Floats = np.array([wh_from_kwh(s.capacity_kwh) for s in mine], dtype=np.float64)
         self._efficiency: Floats = np.array([s.efficiency for s in mine], dtype=np.float64)
         self.soc: Floats = np.array([s.soc for s in mine], dtype=np.float64)
         self.hot: Bools = np.zeros(len(mine), dtype=np.bool_)
@@ -47,7 +47,7 @@ class Batteries:
         Without contact (``heard`` 0) the inverter stands still.
         """
         stored = np.where(power_w > 0.0, power_w * self._efficiency, power_w / self._efficiency)
-        self.soc = np.clip(self.soc + stored * dt_s / 3600.0 / self._capacity_wh, 0.0, 1.0)
+        self.soc = np.clip(self.soc + stored * dt_s / 3600.0 / self.capacity_wh, 0.0, 1.0)
         goal = np.clip(setpoint_a, self._least_a, self._most_a)
         refused = self.hot | (heard <= 0.0)
         refused |= ((goal > 0.0) & (self.soc >= SOC_FULL)) | ((goal < 0.0) & (self.soc <= SOC_EMPTY))

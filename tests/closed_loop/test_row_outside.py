@@ -171,6 +171,8 @@ def battery_plan(loop: Loop, battery_a: float) -> Plan:
         setpoint_ma=np.array([row], dtype=np.int64),
         value_ppm=np.zeros((1, len(assets)), dtype=np.int64),
         planned_import_mw=np.array([30_000_000], dtype=np.int64),
+        grid_ppm=np.zeros((1, 3), dtype=np.int64),
+        calm_import_mw=np.array([10**12], dtype=np.int64),
     )
 
 

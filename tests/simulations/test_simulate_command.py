@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from interfaces.cli import main
-from simulations.scenario import STRATEGIES
+from simulations.scenario import WITHOUT_PLANS
 from simulations.scenario_schema import load_scenario, scenario_schema, unknown_names
 from simulations.simulate import shipped, shipped_text
 from simulations.world import site_of, world_of
@@ -32,7 +32,13 @@ KEYS = {
     "switches": int,
     "queued_s": float,
     "fairness": float,
+    "unmet_kwh": float,
+    "sessions_met_pct": float,
 }
+OF_PRICES = {
+    "cost_eur", "cost_energy_eur", "cost_peak_eur", "cost_total_eur", "self_consumption_pct", "solve_ms_p50",
+    "solve_ms_p99",
+}  # fmt: skip
 SMALL = """
 version: 1
 name: small
@@ -56,12 +62,13 @@ def test_json_has_every_figure_of_every_strategy(tmp_path, capsys):
     assert set(got) == {"strategies", "wall_s", "speed_x"}
     assert got["wall_s"] > 0
     assert got["speed_x"] > 0
-    assert list(got["strategies"]) == list(STRATEGIES)
+    assert list(got["strategies"]) == list(WITHOUT_PLANS)
     for figures in got["strategies"].values():
         assert figures["cost_eur"] is None
         for key, kind in KEYS.items():
             assert isinstance(figures[key], kind), key
-        assert set(figures) == {*KEYS, "cost_eur"}
+        assert set(figures) == {*KEYS, *OF_PRICES}
+        assert all(figures[key] is None for key in OF_PRICES)
 
 
 def test_days_step_and_strategies_on_the_command_line_win(tmp_path, capsys):

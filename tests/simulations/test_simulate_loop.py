@@ -20,7 +20,7 @@ from simulations.plant.sessions import SessionRecord
 from simulations.plant.site import Environment
 from simulations.plant.view import Polling
 from simulations.run import Loop, simulate
-from simulations.scenario import STRATEGIES, FaultEntry, HeaterEntry, Readings, StrategyName
+from simulations.scenario import WITHOUT_PLANS, Economy, FaultEntry, HeaterEntry, Readings, StrategyName
 from simulations.scenario import Experiment as Change
 from simulations.world import World, adapted
 
@@ -77,6 +77,8 @@ def world(topology: Topology, visits: tuple[Visit, ...], **changes: object) -> W
         polling=Polling(),
         prices=None,
         prices_known=True,
+        economy=Economy(),
+        time_zone="UTC",
         faults=(),
         seed=7,
         length_s=HOUR_S,
@@ -247,7 +249,7 @@ def test_a_disobeying_car_is_one_that_arrives_in_the_time_of_the_fault():
 
 def test_strategies_are_known_by_name():
     topology = hall(1)
-    for name in STRATEGIES:
+    for name in WITHOUT_PLANS:
         Loop(world(topology, busy(topology), length_s=5.0), name).run()
 
 

@@ -82,8 +82,10 @@ def swapping_plan(topology: Topology) -> Plan:
         lease_until_epoch_s=EPOCH_S + 1200,
         assets=("e0", "e1"),
         setpoint_ma=rows,
-        value_ppm=np.zeros(rows.shape, dtype=np.int64),
+        value_ppm=np.full(rows.shape, 250_000),
         planned_import_mw=rows.sum(axis=1) * 230,
+        grid_ppm=np.tile(np.array([30_000, 250_000, 10_000_000]), (len(rows), 1)),
+        calm_import_mw=np.full(len(rows), 10**12),
     )
 
 

@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 
 from controller.core.params import Params
-from interfaces.domain.plan import Plan, plan_problems
+from interfaces.domain.plan import MOST_MW, Plan, plan_problems
 from interfaces.domain.reasons import Reason
 from interfaces.domain.targets import Target, Targets
 from interfaces.domain.units import MISSING
 from tests.controller.core.table import EPOCH_S, Table, evse, gcp, site
 
 QUIET = {"background_max_a": (0.0, 0.0, 0.0)}
+
+
+PRICES_PPM = (30_000, 200_000, 10_000_000)
+"""Export, import, and what is added beyond the calm import."""
 
 
 def plan(rows: list[list[float]], assets: tuple[str, ...] = ("e0", "e1"), **facts: Any) -> Plan:
@@ -36,6 +40,8 @@ def plan(rows: list[list[float]], assets: tuple[str, ...] = ("e0", "e1"), **fact
         "setpoint_ma": setpoints.astype(np.int64),
         "value_ppm": np.full(setpoints.shape, 200_000, dtype=np.int64),
         "planned_import_mw": np.zeros(len(rows), dtype=np.int64),
+        "grid_ppm": np.tile(np.array(PRICES_PPM), (len(rows), 1)),
+        "calm_import_mw": np.full(len(rows), MOST_MW),
     }
     return Plan(**{**usual, **facts})
 
@@ -183,16 +189,51 @@ def test_an_asset_nobody_knows_is_ignored():
 # -- deviations -------------------------------------------------------------------------------------------------------
 
 
-def test_more_surplus_than_forecast_goes_where_energy_is_worth_most():
-    values = np.array([[100_000, 300_000]])
-    here = table().put(plan=replace(balanced([[8, 8]]), value_ppm=values)).load("gcp", -4).after(seconds=90)
-    here.expect(e0=8, e1=12)
+VALUES_PPM = np.array([[100_000, 300_000]])
+"""The first car is worth charging on surplus alone, the second one also at the import price of 200 000."""
 
 
-def test_less_surplus_is_taken_where_energy_is_worth_least():
-    values = np.array([[100_000, 300_000]])
-    here = table().load("gcp", 2).put(plan=replace(balanced([[12, 12]]), value_ppm=values)).after(seconds=90)
-    here.expect(e0=10, e1=12)
+def test_surplus_goes_where_energy_is_worth_most():
+    here = table().put(plan=replace(balanced([[8, 8]]), value_ppm=VALUES_PPM)).load("gcp", -20).after(seconds=90)
+    here.expect(e0=8, e1=12)  # 20 A of sun: the second car takes what would be exported
+
+
+def test_surplus_that_is_worth_less_than_its_export_is_exported():
+    values = np.array([[20_000, 20_000]])
+    here = table().put(plan=replace(balanced([[8, 8]]), value_ppm=values)).load("gcp", -20).after(seconds=90)
+    here.expect(e0=8, e1=8)
+
+
+def test_less_sun_than_forecast_is_taken_from_cars_that_charge_on_surplus_alone():
+    here = table().put(plan=replace(balanced([[12, 12]]), value_ppm=VALUES_PPM)).load("gcp", -15).after(seconds=90)
+    here.expect(e0=6, e1=12)  # down to its minimum: 3 A of import are left
+
+
+def test_a_load_above_the_forecast_changes_nothing_where_only_energy_is_paid():
+    values = np.array([[200_000, 300_000]])
+    here = table().load("gcp", 9).put(plan=replace(balanced([[12, 12]]), value_ppm=values)).after(seconds=90)
+    here.expect(e0=12, e1=12)
+
+
+def test_beyond_the_calm_import_the_least_worth_gives_way():
+    values = np.array([[200_000, 300_000]])
+    calm = np.array([26 * 690_000])
+    named = replace(balanced([[12, 12]]), value_ppm=values, calm_import_mw=calm)
+    table().load("gcp", 5).put(plan=named).after(seconds=90).expect(e0=9, e1=12)
+
+
+def test_a_car_that_must_charge_is_not_cut_for_a_new_peak():
+    values = np.array([[20_000_000, 300_000]])
+    calm = np.array([20 * 690_000])
+    named = replace(balanced([[12, 12]]), value_ppm=values, calm_import_mw=calm)
+    table().load("gcp", 9).put(plan=named).after(seconds=90).expect(e0=12, e1=6)
+
+
+def test_room_below_the_peak_that_the_forecast_did_not_see_is_used_by_who_is_short():
+    values = np.array([[200_000, 300_000]])
+    calm = np.array([24 * 690_000])
+    named = replace(balanced([[8, 8]]), value_ppm=values, calm_import_mw=calm)
+    table().load("gcp", 2).put(plan=named).after(seconds=90).expect(e0=8, e1=14)
 
 
 # -- plans that lie ---------------------------------------------------------------------------------------------------
@@ -212,6 +253,8 @@ def test_invariant_19_garbage_changes_no_budget_and_makes_no_step(setpoint, valu
             setpoint_ma=np.full((1, 2), setpoint),
             value_ppm=np.full((1, 2), value),
             planned_import_mw=np.array([planned]),
+            grid_ppm=np.full((1, 3), planned),
+            calm_import_mw=np.array([planned]),
             sequence=2,
         )
         here.put(plan=lie).after(seconds=15)
@@ -241,6 +284,10 @@ def test_an_absent_setpoint_is_no_plan_for_that_car():
         {"value_ppm": np.full((1, 2), -(2**40))},
         {"planned_import_mw": np.zeros(0, dtype=np.int64)},
         {"planned_import_mw": np.array([2**60])},
+        {"grid_ppm": np.zeros((1, 2), dtype=np.int64)},
+        {"grid_ppm": np.full((1, 3), 2**40)},
+        {"calm_import_mw": np.zeros(0, dtype=np.int64)},
+        {"calm_import_mw": np.array([2**60])},
     ],
 )
 def test_broken_plans_are_malformed_and_harm_nothing(facts):

@@ -126,6 +126,8 @@ class Site(RuleBasedStateMachine):
                 setpoint_ma=np.array([amps[: topology.n]]),
                 value_ppm=np.abs(np.array([amps[: topology.n]])),
                 planned_import_mw=np.array([sum(amps)]),
+                grid_ppm=np.array([[30_000, 250_000, 10_000_000]]),
+                calm_import_mw=np.array([sum(amps)]),
             )
         )
 

@@ -227,6 +227,8 @@ def plan(sequence: int, **change) -> Plan:
         "valid_until_epoch_s": 2e9, "lease_until_epoch_s": 2e9, "assets": (PLACE_1, PLACE_2),
         "setpoint_ma": np.full((2, 2), 6000), "value_ppm": np.zeros((2, 2), dtype=np.int64),
         "planned_import_mw": np.zeros(2, dtype=np.int64),
+        "grid_ppm": np.zeros((2, 3), dtype=np.int64),
+        "calm_import_mw": np.full(2, 10**12),
     }  # fmt: skip
     return Plan(**{**facts, **change})
 

@@ -117,6 +117,8 @@ PLAN = Plan(
     step_s=900, valid_until_epoch_s=2e9, lease_until_epoch_s=1.5e9, assets=("a", "b"),
     setpoint_ma=np.array([[6000, 0], [16000, 8000]]), value_ppm=np.zeros((2, 2), dtype=np.int64),
     planned_import_mw=np.array([1, 2]),
+    grid_ppm=np.zeros((2, 3), dtype=np.int64),
+    calm_import_mw=np.array([3, 4]),
 )  # fmt: skip
 
 

@@ -46,6 +46,8 @@ def plan(steps: int = 4, assets: tuple[str, ...] = ("a", "b"), seed: int = 0, **
         setpoint_ma=rng.integers(-2, 3, (steps, len(assets))) * 6000,
         value_ppm=rng.integers(0, 2, (steps, len(assets))) * 250_000,
         planned_import_mw=rng.integers(-9, 9, steps) * 1_000_000,
+        grid_ppm=rng.integers(-9, 9, (steps, 3)) * 1000,
+        calm_import_mw=rng.integers(0, 3, steps) * 10**9,
     )
     return replace(made, **changes)
 
@@ -60,9 +62,13 @@ def test_golden_text() -> None:
         setpoint_ma=np.array([[16000, 0], [16000, 0], [0, -6000]]),
         value_ppm=np.array([[250000, 1], [250000, 1], [250000, 1]]),
         planned_import_mw=np.array([1, 1, 2]),
+        grid_ppm=np.array([[30_000, 250_000, 9], [30_000, 250_000, 9], [30_000, -10, 9]]),
+        calm_import_mw=np.array([5, 5, 5]),
     )
     assert plan_text(golden) == (
-        '{"issued_epoch_s":1795415400.0,"lease_until_epoch_s":1795416300.5,"plan_id":"p1",'
+        '{"beyond_ppm":[[0],[9]],"calm_import_mw":[[0],[5]],"export_ppm":[[0],[30000]],'
+        '"import_ppm":[[0,2],[250000,-10]],'
+        '"issued_epoch_s":1795415400.0,"lease_until_epoch_s":1795416300.5,"plan_id":"p1",'
         '"planned_import_mw":[[0,2],[1,2]],"schema":1,"sequence":7,'
         '"setpoint_ma":{"a":[[0,2],[16000,0]],"b":[[0,2],[0,-6000]]},"site":"depot",'
         '"start_epoch_s":1795415400.0,"step_s":900,"steps":3,"topology_version":"v1",'

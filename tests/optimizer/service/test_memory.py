@@ -156,3 +156,32 @@ def test_a_car_that_was_offered_nothing_is_not_asleep() -> None:
     for at_s in range(0, 2000, 10):
         memory.observe(status(at_s, car=waiting))
     assert memory.asleep == set()
+
+
+def charging(setpoint_a: float, power_kw: float) -> AssetLive:
+    return replace(CAR, pilot=int(Pilot.C2), plugged_in_epoch_s=START, setpoint_a=setpoint_a, power_kw=power_kw)
+
+
+def test_a_car_that_leaves_much_of_a_steady_offer_has_a_limit_of_its_own() -> None:
+    memory = SiteMemory(TOPOLOGY)
+    for at_s in range(0, 120, 10):
+        memory.observe(status(at_s, car=charging(16.0, 6.9)))  # 10 A on three phases of 230 V
+    assert memory.own_limit_a("car") == pytest.approx(10.0)
+    memory.observe(status(130.0, car=charging(16.0, 10.35)))
+    assert memory.own_limit_a("car") is None
+
+
+def test_an_offer_that_moves_teaches_no_limit() -> None:
+    memory = SiteMemory(TOPOLOGY)
+    for k, at_s in enumerate(range(0, 600, 30)):
+        memory.observe(status(at_s, car=charging((6.0, 16.0)[k % 2], 4.14)))
+    assert memory.own_limit_a("car") is None
+
+
+def test_a_limit_is_looked_at_anew_after_half_an_hour() -> None:
+    memory = SiteMemory(TOPOLOGY)
+    for at_s in range(0, 120, 10):
+        memory.observe(status(at_s, car=charging(16.0, 6.9)))
+    for at_s in range(120, 2400, 60):  # planned at its limit, it cannot show that it could do more
+        memory.observe(status(at_s, car=charging(10.0, 6.9)))
+    assert memory.own_limit_a("car") is None

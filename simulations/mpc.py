@@ -1,0 +1,174 @@
+"""Strategies with plans: the optimizer's own planner in the loop, and the controller's core between it and the plant.
+
+Once a minute the site tells its status as it would over the wire; the planner makes a plan when one is due; the core
+follows it from the next scan on, under all its own rules. Perfect foresight has the same loop: only what it believes of
+building, sun, prices and cars to come is the truth.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+
+from interfaces.domain.live import live_status
+from interfaces.domain.topology import PHASES
+from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_QUARTER
+from optimizer.core.planning import Refused
+from optimizer.core.problem_money import Dynamic
+from optimizer.core.problem_state import Session, Target
+from optimizer.service.horizon import SitePlanner
+from optimizer.service.outlook import expected_targets
+from optimizer.service.record import Outlook
+from simulations.generators import Visit
+from simulations.orders import PUBLISHED_H
+from simulations.planned import PlanWorld
+from simulations.plant.view import Orders
+from simulations.strategies import Core
+from simulations.truth import Truth
+from simulations.world import World
+
+STATUS_S: Final[float] = 60.0
+HORIZON_S: Final[float] = 48 * 3600.0
+STEP_OPTIONS: Final = (900, 1800, 3600)
+
+
+class Mpc:
+    """The core with plans. ``solve_ms``: processor time of each plan, problem to setpoints."""
+
+    def __init__(self, core: Core, world: World, plans: PlanWorld, *, perfect: bool) -> None:
+        self.core = core
+        self._world, self._plans, self._perfect = world, plans, perfect
+        self._planner = SitePlanner(plans.record, plans.models, period_s=plans.replan_s)
+        if plans.past is not None:
+            self._planner.memory.remember(plans.past.quarters, plans.past.sessions)
+        self._told = {v.arrival.tag: v for v in world.visits if v.told_energy_wh is not None}
+        self._next_status_s = 0.0
+        self._prices_day = -1
+        self._prices: Dynamic | None = None
+        self.solve_ms: list[float] = []
+        self.refused: list[str] = []
+
+    @property
+    def protection_max(self) -> float:
+        """As the core believed."""
+        return self.core.protection_max
+
+    @property
+    def planner(self) -> SitePlanner:
+        """For whoever wants to look."""
+        return self._planner
+
+    def decide(self, orders: Orders) -> None:
+        """One scan; before it, once a minute, a look at the site and perhaps a new plan."""
+        now_s = self.core.plant.now_s
+        if now_s >= self._next_status_s and self.core.record is not None:
+            self._next_status_s = now_s + STATUS_S
+            self._look()
+        self.core.decide(replace(orders, plan=self._planner.plan))
+
+    def _look(self) -> None:
+        record, planner = self.core.record, self._planner
+        if record is None:
+            return
+        epoch_s = self.core.plant.epoch_s
+        planner.observe(live_status(record, self._world.topology, planner.record.id))
+        self._publish_prices()
+        if not planner.due(epoch_s):
+            return
+        began_s = time.process_time()
+        outlook = None if self._plans.truth is None else _true_outlook(self._plans.truth, epoch_s, self._world)
+        made = planner.make(
+            epoch_s,
+            prices=self._prices,
+            wishes=self._wishes(epoch_s),
+            weather=self._plans.weather,
+            outlook=outlook,
+            announced=self._to_come(epoch_s) if self._perfect else (),
+        )
+        self.solve_ms.append((time.process_time() - began_s) * MILLI)
+        if isinstance(made, Refused):
+            self.refused.extend(made.reasons)
+
+    def _wishes(self, epoch_s: float) -> dict[str, Target]:
+        """What drivers said; for the others what their sessions will probably be."""
+        wishes: dict[str, Target] = {}
+        start_epoch_s = self._world.environment.start_epoch_s
+        for i, tag in enumerate(self.core.plant.sessions.tags):
+            visit = self._told.get(tag) if tag is not None else None
+            if visit is not None:
+                wishes[self._world.topology.assets[i].id] = _told(visit, start_epoch_s)
+        return {**expected_targets(self._plans.models, self._planner.memory, epoch_s, skip=wishes), **wishes}
+
+    def _to_come(self, epoch_s: float) -> tuple[Session, ...]:
+        """Every car that will plug in within the horizon, with the conductors and the current it will use."""
+        begin = self._world.environment.start_epoch_s
+        found = []
+        for visit in self._world.visits:
+            car = visit.arrival
+            arrives = begin + car.start_s
+            if epoch_s < arrives < epoch_s + HORIZON_S:
+                asset = self._world.topology.assets[self._world.topology.index[car.asset]]
+                found.append(
+                    Session(
+                        evse=car.asset,
+                        plugged_in_epoch_s=arrives,
+                        arrives_epoch_s=arrives,
+                        phases_used=tuple(PHASES[p] for p in asset.phases[: car.phases]),  # type: ignore[misc]
+                        max_a=max(car.max_a, asset.min_a),
+                        target=Target(unit="kwh", amount=car.energy_wh / MILLI, departure_epoch_s=begin + car.end_s),
+                    )
+                )
+        return tuple(found)
+
+    def _publish_prices(self) -> None:
+        """Tomorrow's prices come out at 13:00; perfect foresight has them all."""
+        prices, plant = self._world.prices, self.core.plant
+        if prices is None:
+            return
+        day, second = divmod(plant.day_s, SECONDS_PER_DAY)
+        until_day = int(day) + (2 if second >= PUBLISHED_H * SECONDS_PER_HOUR else 1)
+        if until_day == self._prices_day:
+            return
+        self._prices_day = until_day
+        until_s = until_day * SECONDS_PER_DAY - plant.environment.start_day_s
+        known = len(prices.eur_per_kwh)
+        if not self._perfect:
+            known = min(known, max(0, round((until_s - prices.start_s) / prices.step_s)))
+        first = max(0, int((plant.now_s - prices.start_s) // prices.step_s) - 1)
+        self._prices = Dynamic(
+            kind="dynamic",
+            start_epoch_s=plant.environment.start_epoch_s + prices.start_s + first * prices.step_s,
+            eur_per_kwh=tuple(prices.eur_per_kwh[first : min(known, first + 399)].tolist()),
+            step_s=prices.step_s,  # type: ignore[arg-type]  # one of STEP_OPTIONS, as price files are
+        )
+        self._planner.happened("new prices")
+
+
+def _told(visit: Visit, start_epoch_s: float) -> Target:
+    end_s = visit.arrival.end_s if visit.told_end_s is None else visit.told_end_s
+    return Target(
+        unit="kwh", amount=(visit.told_energy_wh or 0.0) / MILLI, departure_epoch_s=start_epoch_s + end_s
+    )  # fmt: skip
+
+
+def _true_outlook(truth: Truth, epoch_s: float, world: World) -> Outlook:
+    """What will be, from the quarter under way to the end of the run; the last day holds on beyond it."""
+    topology = world.topology
+    k = max(0, int((epoch_s - truth.start_epoch_s) // SECONDS_PER_QUARTER))
+    load, pv = truth.building_kw, truth.pv_kw
+    rows = np.arange(k, k + 192)
+    beyond = rows >= len(load)
+    rows = np.where(beyond, len(load) - 96 + (rows - len(load)) % 96, rows) if len(load) >= 96 else rows % len(load)
+    metered = [c for c in range(topology.c) if topology.metered[c]]
+    ids = {c: topology.circuits[c].id for c in metered}
+    plants = [a.id for a in topology.assets if a.kind.name == "PV"]
+    return Outlook(
+        start_epoch_s=truth.start_epoch_s + k * SECONDS_PER_QUARTER,
+        load_kw={ids[c]: load[rows, c] for c in metered},
+        high_kw={ids[c]: load[rows, c] for c in metered},
+        pv_kw={name: pv[rows, p] for p, name in enumerate(plants)},
+        arrivals_kw={},
+    )
