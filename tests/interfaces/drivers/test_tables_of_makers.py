@@ -54,7 +54,7 @@ def differences(row: Mapping[str, Any], register: Register) -> list[str]:
     nan = row.get("nan", ())
     wanted = (nan,) if isinstance(nan, int) else tuple(one for one in nan if isinstance(one, int)) if nan else ()
     bits = (1 << (16 * register.words)) - 1  # a table may give a signed number as the word it is
-    pairs = {
+    pairs: dict[str, tuple[Any, Any]] = {
         "type": (row["type"], register.type),
         "scale": (float(row.get("scale") or 1), float(register.scale)),
         "unit": (row.get("unit") or "", register.unit),
