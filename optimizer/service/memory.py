@@ -17,19 +17,11 @@ import numpy as np
 
 from interfaces.domain.live import AssetLive, LiveStatus, car_connected
 from interfaces.domain.topology import AssetKind, Topology
-from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_QUARTER, Bools, Floats, Ints
+from interfaces.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_QUARTER, Bools, Floats, Ints
+from optimizer.service.habits import Habits
 
 HOLD_S: Final[float] = 120.0
 LEAST_SHARE: Final[float] = 0.5
-ASLEEP_S: Final[float] = 600.0
-"""A car that was offered its minimum so long and drew next to nothing has had enough; the site itself asks again."""
-ASLEEP_KW: Final[float] = 0.2
-OWN_LIMIT_S: Final[float] = 60.0
-OWN_LIMIT_SHARE: Final[float] = 0.9
-"""A car that draws less than this share of its offer for a minute is at a limit of its own."""
-KNOWN_KWH: Final[float] = 0.3
-"""Whoever has charged so much on all its conductors uses all of them."""
-FORGET_LIMIT_S: Final[float] = 1800.0
 KEEP_DAYS: Final[int] = 70
 """Ten weeks: what the analogue forecasts look back on."""
 KEEP_SESSIONS: Final[int] = 5000
@@ -98,25 +90,11 @@ class SiteMemory:
     """One site's memory. ``topology``: whose assets and circuits the statuses speak of."""
 
     topology: Topology
+    habits: Habits = field(init=False)
     last: LiveStatus | None = None
-    asleep: set[str] = field(default_factory=set)
-    """EVSEs whose car draws nothing although it may."""
     finished: deque[FinishedSession] = field(default_factory=lambda: deque(maxlen=KEEP_SESSIONS))
     _rows: deque[_Row] = field(default_factory=lambda: deque(maxlen=KEEP_DAYS * SECONDS_PER_DAY // SECONDS_PER_QUARTER))
     _running: _Running | None = None
-    _phases: dict[str, tuple[int, int, int]] = field(default_factory=dict)
-    _own_limit: dict[str, tuple[float, float]] = field(default_factory=dict)
-    _below: dict[str, tuple[float, float]] = field(default_factory=dict)
-    _idle_since: dict[str, float] = field(default_factory=dict)
-
-    def phases_of(self, evse: str) -> tuple[int, int, int] | None:
-        """Conductors on L1, L2, L3 that the car at an EVSE was seen to use; None before it has charged."""
-        return self._phases.get(evse)
-
-    def own_limit_a(self, evse: str) -> float | None:
-        """What the car at an EVSE takes at most, whatever it is offered; None where it takes all."""
-        found = self._own_limit.get(evse)
-        return None if found is None else found[0]
 
     @property
     def pv_assets(self) -> list[int]:
@@ -131,9 +109,11 @@ class SiteMemory:
         if before is not None:
             self._integrate(before, status.epoch_s)
         self.last = status
-        self._watch_sleepers(status)
-        self._watch_limits(status)
+        self.habits.observe(status)
         return () if before is None else self._happenings(before, status)
+
+    def __post_init__(self) -> None:
+        self.habits = Habits(self.topology)
 
     def remember(self, quarters: Quarters, finished: Iterable[FinishedSession] = ()) -> None:
         """Take over what is known from before the first status."""
@@ -231,55 +211,6 @@ class SiteMemory:
             )
         )
         self._running = None
-
-    def _watch_sleepers(self, status: LiveStatus) -> None:
-        for asset in status.assets:
-            i = self.topology.index.get(asset.id)
-            if i is None or not self.topology.is_evse[i]:
-                continue
-            offered = asset.setpoint_a >= self.topology.assets[i].min_a
-            if not car_connected(asset) or (asset.power_kw or 0.0) > ASLEEP_KW:
-                self._idle_since.pop(asset.id, None)
-                self.asleep.discard(asset.id)
-            elif offered and asset.power_kw is not None:
-                since = self._idle_since.setdefault(asset.id, status.epoch_s)
-                if status.epoch_s - since >= ASLEEP_S:
-                    self.asleep.add(asset.id)
-            elif asset.id not in self.asleep:
-                self._idle_since.pop(asset.id, None)
-
-    def _watch_limits(self, status: LiveStatus) -> None:
-        """What a car takes at most, from what it leaves of an offer that stood still for a minute; looked at anew after
-        half an hour, since cars take less while they are cold or nearly full.
-        """
-        volts = self.topology.nominal_mv / MILLI
-        for asset in status.assets:
-            i = self.topology.index.get(asset.id)
-            if i is None or not self.topology.is_evse[i]:
-                continue
-            self._watch_phases(asset, self.topology.assets[i].phases)
-            drawn_a = (asset.power_kw or 0.0) * MILLI / (volts * max(sum(asset.phases), 1))
-            limit_a, learned_s = self._own_limit.get(asset.id, (np.inf, status.epoch_s))
-            if not car_connected(asset) or drawn_a > limit_a + 1.0 or status.epoch_s - learned_s > FORGET_LIMIT_S:
-                self._own_limit.pop(asset.id, None)
-            idle = not car_connected(asset) or (asset.power_kw or 0.0) <= ASLEEP_KW
-            since_s, offer_a = self._below.get(asset.id, (status.epoch_s, asset.setpoint_a))
-            if idle or drawn_a >= OWN_LIMIT_SHARE * asset.setpoint_a or abs(offer_a - asset.setpoint_a) > 1.0:
-                self._below.pop(asset.id, None)
-                continue
-            self._below[asset.id] = (since_s, offer_a)
-            if status.epoch_s - since_s >= OWN_LIMIT_S:
-                self._own_limit[asset.id] = (drawn_a, status.epoch_s)
-
-    def _watch_phases(self, asset: AssetLive, wired: tuple[int, ...]) -> None:
-        """The site forgets at every pause, to be safe; a plan may go on believing what it saw in this session."""
-        if not car_connected(asset):
-            self._phases.pop(asset.id, None)
-        elif (asset.power_kw or 0.0) > ASLEEP_KW:
-            learned = sum(asset.phases) < len(wired)
-            known_all = asset.energy_kwh >= KNOWN_KWH
-            if learned or known_all:
-                self._phases[asset.id] = asset.phases
 
     def _happenings(self, before: LiveStatus, now: LiveStatus) -> tuple[Happening, ...]:
         earlier = {a.id: a for a in before.assets}

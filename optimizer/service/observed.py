@@ -82,12 +82,12 @@ def _wants_a_plan(asset: AssetLive, record: SiteRecord, memory: SiteMemory) -> b
     """A car is there, its charger answers, and it has not stopped drawing although it was offered current."""
     i = record.topology.index.get(asset.id)
     is_evse = i is not None and bool(record.topology.is_evse[i])
-    return is_evse and car_connected(asset) and asset.reachable and asset.id not in memory.asleep
+    return is_evse and car_connected(asset) and asset.reachable and asset.id not in memory.habits.asleep
 
 
 def _session(asset: AssetLive, wishes: Mapping[str, Target], memory: SiteMemory) -> Session:
-    own_a = memory.own_limit_a(asset.id)
-    seen = memory.phases_of(asset.id)
+    own_a = memory.habits.max_a(asset.id)
+    seen = memory.habits.phases(asset.id)
     used = tuple(phase for phase, count in zip(PHASES, seen or asset.phases, strict=True) if count)
     return Session(
         evse=asset.id,
@@ -97,6 +97,7 @@ def _session(asset: AssetLive, wishes: Mapping[str, Target], memory: SiteMemory)
         soc_pct=asset.soc_pct,
         soc_source="none" if asset.soc_pct is None else "charger",
         phases_used=used or None,  # type: ignore[arg-type]  # names of PHASES
+        min_a=memory.habits.min_a(asset.id),
         max_a=None if own_a is None else max(own_a, memory.topology.assets[memory.topology.index[asset.id]].min_a),
         # Nobody knows yet how fast it charges: a few minutes now tell, hours later would be too late.
         deferrable=None if seen is not None else False,
