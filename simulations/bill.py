@@ -61,10 +61,12 @@ class Bill:
         hours = kwh_from_ws(dt_s)
         net_w = float((plant.row_a[0] * plant.grid.circuit_v[0]).sum())
         cars_w = float(plant.power_w[self._is_evse].sum())
-        rate = self._rate(net_w, prices)
+        # The step has just ended: its price is that of the moment it began.
+        price = prices.at(plant.now_s - dt_s)
+        rate = _rate(net_w, price, prices)
         self._energy_eur += hours * rate
         if cars_w != 0.0:
-            self._charging_eur += hours * (rate - self._rate(net_w - cars_w, prices))
+            self._charging_eur += hours * (rate - _rate(net_w - cars_w, price, prices))
         self._pv_kwh -= hours * float(plant.power_w[self._is_pv].sum())
         self._export_kwh += hours * max(-net_w, 0.0)
         self._battery_kwh += hours * float(np.abs(plant.power_w[self._is_battery]).sum())
@@ -85,12 +87,6 @@ class Bill:
         share = None if self._pv_kwh <= 0.0 else 100.0 * max(0.0, 1.0 - self._export_kwh / self._pv_kwh)
         return Costs(self._charging_eur, energy, economy.capacity_eur_per_kw * sum(peaks), share)
 
-    def _rate(self, net_w: float, prices: Prices) -> float:
-        """EUR per kWh times W: import at the price and the fee, export at its own."""
-        if net_w < 0.0:
-            return net_w * prices.export_eur_per_kwh
-        return net_w * (prices.at(self._plant.now_s) + prices.fee_eur_per_kwh)
-
     def _stored(self) -> float:
         batteries = self._plant.batteries
         return float((batteries.soc * batteries.capacity_wh).sum()) / MILLI
@@ -110,3 +106,10 @@ class Bill:
             kw = self._quarter_kwh * SECONDS_PER_HOUR / SECONDS_PER_QUARTER
             self._peaks_kw[month] = max(self._peaks_kw.get(month, 0.0), kw)
         self._quarter_kwh = 0.0
+
+
+def _rate(net_w: float, price_eur_per_kwh: float, prices: Prices) -> float:
+    """EUR per kWh times W: import at the price and the fee, export at its own."""
+    if net_w < 0.0:
+        return net_w * prices.export_eur_per_kwh
+    return net_w * (price_eur_per_kwh + prices.fee_eur_per_kwh)

@@ -30,11 +30,12 @@ Watcher = Callable[["Loop"], None]
 
 @dataclass(frozen=True, slots=True)
 class StrategyRun:
-    """Figures of one strategy and the processor time its loop took."""
+    """Figures of one strategy, the processor time its loop took, and whoever watched it."""
 
     name: StrategyName
     figures: Figures
     cpu_s: float
+    watcher: Watcher | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,35 +125,43 @@ PlanWorlds: TypeAlias = Mapping[StrategyName, PlanWorld]
 
 
 def simulate(
-    world: World, names: Sequence[StrategyName], *, workers: int = 2, plans: PlanWorlds | None = None
+    world: World,
+    names: Sequence[StrategyName],
+    *,
+    workers: int = 2,
+    plans: PlanWorlds | None = None,
+    watchers: Mapping[StrategyName, Watcher] | None = None,
 ) -> Outcome:
     """Run the strategies, in worker processes when there are several; the same world for each. ``plans``: what those
-    with plans need.
+    with plans need. ``watchers``: picklable; what they have seen comes back in the run.
     """
     known = {} if plans is None else plans
+    seen = {} if watchers is None else watchers
     began_s = time.perf_counter()
     if workers < 2 or len(names) < 2:
         possible = possible_kwh(world)
-        loops = [_timed(world, name, known.get(name)) for name in names]
+        loops = [_timed(world, name, known.get(name), seen.get(name)) for name in names]
     else:
         # Spawned, not forked: a fork would copy the locks of whatever threads its parent runs.
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(min(workers, len(names) + 1), mp_context=context) as pool:
-            jobs = [pool.submit(_timed, world, name, known.get(name)) for name in names]
+            jobs = [pool.submit(_timed, world, name, known.get(name), seen.get(name)) for name in names]
             ideal = pool.submit(possible_kwh, world)
             loops = [job.result() for job in jobs]
             possible = ideal.result()
     runs = tuple(
-        StrategyRun(name, {**figures, "energy_possible_kwh": possible}, cpu_s)
-        for name, (figures, cpu_s) in zip(names, loops, strict=True)
+        StrategyRun(name, {**figures, "energy_possible_kwh": possible}, cpu_s, watcher)
+        for name, (figures, cpu_s, watcher) in zip(names, loops, strict=True)
     )
     cpu_s = sum(run.cpu_s for run in runs)
     simulated_s = world.steps * world.step_s * len(runs)
     return Outcome(runs, time.perf_counter() - began_s, simulated_s / max(cpu_s, 1e-9))
 
 
-def _timed(world: World, name: StrategyName, plans: PlanWorld | None) -> tuple[Figures, float]:
+def _timed(
+    world: World, name: StrategyName, plans: PlanWorld | None, watcher: Watcher | None
+) -> tuple[Figures, float, Watcher | None]:
     loop = Loop(world, name, plans)
     began_s = time.process_time()
-    loop.run()
-    return loop.figures(0.0), time.process_time() - began_s
+    loop.run(watcher)
+    return loop.figures(0.0), time.process_time() - began_s, watcher

@@ -20,7 +20,8 @@ from interfaces.domain.site_yaml import MAX_BYTES
 from interfaces.errors import UserError
 from simulations.data_files import BadRow
 from simulations.planned import plan_world_of
-from simulations.run import Outcome, simulate
+from simulations.plot import QuarterWatch, check_plot, figure_of, save
+from simulations.run import Outcome, Watcher, simulate
 from simulations.scenario import PLANNED, STRATEGIES, Scenario, StrategyName
 from simulations.scenario_schema import load_scenario, scenario_schema, unknown_names
 from simulations.world import site_of, world_of
@@ -48,6 +49,7 @@ def run_command(argv: list[str]) -> int:
     if result.scenario is None:
         return _refused(name, result.problems)
     scenario = _adjusted(result.scenario, arguments)
+    plotted = _plotted(scenario, arguments)
     site = site_of(scenario.site, folder)
     problems = unknown_names(text, scenario, site.topology)
     if problems:
@@ -61,7 +63,9 @@ def run_command(argv: list[str]) -> int:
         for name in scenario.strategies
         if name in PLANNED
     }
-    outcome = simulate(world, scenario.strategies, workers=arguments.workers, plans=plans)
+    watchers: dict[StrategyName, Watcher] = {} if plotted is None else {plotted: QuarterWatch()}
+    outcome = simulate(world, scenario.strategies, workers=arguments.workers, plans=plans, watchers=watchers)
+    _draw(scenario, outcome, arguments.plot)
     if arguments.json:
         print_json(figures_of(outcome))
     else:
@@ -97,6 +101,8 @@ def _parsed(argv: list[str]) -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="folder of the real files that the scenario names")
     parser.add_argument("--strategies", help="comma-separated, instead of the scenario's")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw one strategy's run: a .png or .svg file")
+    parser.add_argument("--plot-strategy", metavar="NAME", help="the strategy drawn (default: the last one)")
     parser.add_argument("--schema", action="store_true", help="print the JSON Schema of scenario files, for editors")
     return parser.parse_args(argv)
 
@@ -131,6 +137,27 @@ def _adjusted(scenario: Scenario, arguments: argparse.Namespace) -> Scenario:
     if arguments.workers < 1:
         raise UserError("stroomwacht simulate: --workers is at least 1")
     return scenario
+
+
+def _plotted(scenario: Scenario, arguments: argparse.Namespace) -> StrategyName | None:
+    """The strategy to draw; None for no picture."""
+    chosen = arguments.plot_strategy
+    if arguments.plot is None:
+        if chosen is not None:
+            raise UserError("stroomwacht simulate: --plot-strategy needs --plot FILE")
+        return None
+    check_plot(arguments.plot)
+    for name in scenario.strategies:
+        if name == (scenario.strategies[-1] if chosen is None else chosen):
+            return name
+    names = ", ".join(scenario.strategies)
+    raise UserError(f"stroomwacht simulate: '{chosen}' is not run and cannot be drawn, only: {names}")
+
+
+def _draw(scenario: Scenario, outcome: Outcome, path: Path | None) -> None:
+    for run in outcome.runs:
+        if path is not None and isinstance(run.watcher, QuarterWatch):
+            save(figure_of(run.watcher.track(), f"{scenario.name}: {run.name}"), path)
 
 
 def _refused(name: str, problems: tuple[Problem, ...]) -> int:

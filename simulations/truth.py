@@ -12,9 +12,10 @@ from typing import Final
 
 import numpy as np
 
-from interfaces.domain.units import MILLI, SECONDS_PER_QUARTER, Floats
+from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_QUARTER, Floats
 from interfaces.errors import UserError
 from optimizer.service.memory import FinishedSession, Quarters
+from simulations.data_files import clock_of
 from simulations.plant.building import Building
 from simulations.plant.grid import Grid
 from simulations.plant.pv import Inverters, Sun
@@ -83,19 +84,24 @@ def past_of(scenario: Scenario, site: SiteFacts, folder: Path | None, days: int)
     """
     if days <= 0:
         return None
+    begin_epoch_s = clock_of(scenario.start, site.time_zone, 0.0).start_epoch_s
     before = _earlier(scenario, days)
+    # Not a whole number of days where the clocks change in between.
+    begun_epoch_s = clock_of(before.start, site.time_zone, 0.0).start_epoch_s
+    before = replace(before, days=(begin_epoch_s - begun_epoch_s) / SECONDS_PER_DAY)
     try:
         world, _ = world_of(before, site, folder)
     except UserError as error:
         raise UserError(f"the {days} days before the run: {error}; lower economy.history_days") from error
     truth = truth_of(world, HISTORY_STEP_S)
-    count = len(truth.building_kw)
+    # The quarter in which the run begins is the run's.
+    count = int(begin_epoch_s - truth.start_epoch_s) // SECONDS_PER_QUARTER
     starts = truth.start_epoch_s + SECONDS_PER_QUARTER * np.arange(count, dtype=np.int64)
     quarters = Quarters(
         start_epoch_s=starts,
-        building_kw=truth.building_kw,
-        pv_kw=truth.pv_kw,
-        held_back=np.zeros(truth.pv_kw.shape, dtype=np.bool_),
+        building_kw=truth.building_kw[:count],
+        pv_kw=truth.pv_kw[:count],
+        held_back=np.zeros((count, truth.pv_kw.shape[1]), dtype=np.bool_),
         import_kw=np.full(count, np.nan),  # no peak of the month is inherited
     )
     begin = world.environment.start_epoch_s
