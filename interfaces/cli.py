@@ -54,6 +54,7 @@ COMMANDS = (
     Command("controller replay", "controller.commands:replay", "replay a journal and compare bit by bit"),
     Command("controller doctor", "controller.commands:doctor", "say what is wrong with this installation"),
     Command("optimizer prices", "optimizer.commands:prices", "day-ahead prices from a source or a file"),
+    Command("optimizer run", "optimizer.commands:run", "make and send the plans of all sites of a configuration"),
     Command("optimizer solve", "optimizer.commands:solve", "the plan of one planning problem in a file"),
     Command("optimizer weather", "optimizer.commands:weather", "the weather of a place from a source or a file"),
     Command("pki init", "interfaces.commands:pki_init", "make a certificate authority and the cloud side's keys"),

@@ -27,3 +27,11 @@ def solve(argv: list[str]) -> int:
 
     run(argv)
     return EXIT_OK
+
+
+def run(argv: list[str]) -> int:
+    """`optimizer run --config optimizer.yaml`: plans for all its sites until it is told to stop; 2 when it cannot."""
+    from optimizer.service.run_command import run as run_all  # noqa: PLC0415
+
+    run_all(argv)
+    return EXIT_OK

@@ -1,0 +1,163 @@
+"""``optimizer.yaml``: the sites one optimizer plans for, and what it must know of each beside the site file.
+
+Relative paths count from the file's folder. The keys are described in docs/optimizer.md.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from forecasting.core.load import BuildingUse
+from forecasting.core.sessions import SiteClass
+from interfaces.command_line import read_file
+from interfaces.domain.site_yaml import MAX_BYTES, Document, read_yaml, shown
+from interfaces.errors import UserError
+from interfaces.sources.prices.zones import find_zone
+from optimizer.core.problem import HORIZON_STEPS
+from optimizer.core.problem_money import Contract, Tariff
+from optimizer.core.problem_state import Profile, Target, Vehicle
+from optimizer.core.problem_types import MAX_STEPS, Id
+from optimizer.service.wanted import SUFFIXES
+
+_STRICT: Final = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+FilePath = Annotated[Path, Field(strict=False)]
+PriceWord = Literal["entsoe", "energy_charts", "energyzero", "awattar"]
+WeatherWord = Literal["open_meteo", "bright_sky"]
+
+
+@dataclass(frozen=True, slots=True)
+class PricesEntry:
+    """Day-ahead prices of a bidding zone, the first choice first."""
+
+    __pydantic_config__ = _STRICT
+    zone: str
+    sources: Annotated[tuple[PriceWord, ...], Field(min_length=1, max_length=4)]
+
+
+@dataclass(frozen=True, slots=True)
+class PlaneEntry:
+    """Modules that look the same way; azimuth clockwise from north."""
+
+    __pydantic_config__ = _STRICT
+    tilt_deg: Annotated[float, Field(ge=0, le=90)]
+    azimuth_deg: Annotated[float, Field(ge=0, le=360)]
+    kwp: Annotated[float, Field(gt=0, le=100_000)]
+
+
+@dataclass(frozen=True, slots=True)
+class PvEntry:
+    """The planes of a PV plant of the site file."""
+
+    __pydantic_config__ = _STRICT
+    id: Id
+    planes: Annotated[tuple[PlaneEntry, ...], Field(min_length=1, max_length=20)]
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduleEntry:
+    """A file of departures. ``vehicle``: whose a calendar's events are that name nobody."""
+
+    __pydantic_config__ = _STRICT
+    file: FilePath
+    vehicle: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SiteEntry:
+    """One site. ``default_target`` None: a session nobody spoke about is guessed from those before it."""
+
+    __pydantic_config__ = _STRICT
+    site: FilePath
+    link: FilePath
+    tariff: Tariff
+    key: FilePath | None = None
+    prices: PricesEntry | None = None
+    weather: Annotated[tuple[WeatherWord, ...], Field(max_length=2)] = ()
+    contract: Contract = field(default_factory=Contract)
+    pv: Annotated[tuple[PvEntry, ...], Field(max_length=200)] = ()
+    vehicles: Annotated[tuple[Vehicle, ...], Field(max_length=10_000)] = ()
+    profiles: Annotated[tuple[Profile, ...], Field(max_length=10_000)] = ()
+    schedules: Annotated[tuple[ScheduleEntry, ...], Field(max_length=50)] = ()
+    site_class: SiteClass = SiteClass.WORKPLACE
+    building: BuildingUse = BuildingUse.OFFICE
+    country: Annotated[str, Field(pattern=r"^[A-Z]{2}$")] | None = None
+    default_target: Target | None = None
+    unknown_tag: Literal["default", "nothing"] = "default"
+    horizon_steps: Annotated[int, Field(ge=4, le=MAX_STEPS)] = HORIZON_STEPS
+
+
+@dataclass(frozen=True, slots=True)
+class OptimizerConfig:
+    """All sites of one optimizer."""
+
+    __pydantic_config__ = _STRICT
+    version: Literal[1]
+    sites: Annotated[tuple[SiteEntry, ...], Field(min_length=1, max_length=5000)]
+    log_level: Literal["debug", "info", "warning"] = "info"
+
+
+_ADAPTER: Final = TypeAdapter(OptimizerConfig)
+
+
+def load_config(file: Path) -> OptimizerConfig:
+    """The configuration with its paths made absolute.
+
+    Raises:
+        UserError: it cannot be read or has problems; the sentence names the first by line and path.
+    """
+    content = read_file(file, limit_bytes=MAX_BYTES)
+    document = read_yaml(content.decode("utf-8", "replace"))
+    if document.problems:
+        first = document.problems[0]
+        raise UserError(f"{file}:{first.line} {first.path}: {first.message}")
+    try:
+        found = _ADAPTER.validate_json(json.dumps(document.value if document.value is not None else {}))
+    except ValidationError as error:
+        first_error = error.errors(include_url=False)[0]
+        place = tuple(first_error["loc"])
+        raise UserError(f"{file}:{document.line_of(place)} {shown(place)}: {_told(first_error['msg'])}") from error
+    _check(file, document, found)
+    folder = file.absolute().parent
+    return replace(found, sites=tuple(_placed(entry, folder) for entry in found.sites))
+
+
+def _told(message: str) -> str:
+    return "this key is unknown" if "Unexpected keyword" in message else message[0].lower() + message[1:]
+
+
+def _check(file: Path, document: Document, found: OptimizerConfig) -> None:
+    """What the types cannot say: zones, names of vehicles, kinds of files, folders used twice."""
+    links: set[Path] = set()
+    for k, entry in enumerate(found.sites):
+        vehicles = {vehicle.id for vehicle in entry.vehicles}
+        strange = next((p.vehicle for p in entry.profiles if p.vehicle is not None and p.vehicle not in vehicles), None)
+        table = next((s.file for s in entry.schedules if s.file.suffix.lower() not in SUFFIXES), None)
+        for wrong, key, text in (
+            (entry.link in links, "link", f"{entry.link} is the folder of another site too"),
+            (
+                entry.prices is not None and find_zone(entry.prices.zone) is None,
+                "prices",
+                f"'{entry.prices.zone if entry.prices else ''}' is no bidding zone",
+            ),
+            (strange is not None, "profiles", f"the vehicle '{strange}' is not among the vehicles"),
+            (table is not None, "schedules", f"{table} is none of {', '.join(SUFFIXES)}"),
+        ):
+            if wrong:
+                place = ("sites", k, key)
+                raise UserError(f"{file}:{document.line_of(place)} {shown(place)}: {text}")
+        links.add(entry.link)
+
+
+def _placed(entry: SiteEntry, folder: Path) -> SiteEntry:
+    return replace(
+        entry,
+        site=folder / entry.site,
+        link=folder / entry.link,
+        key=None if entry.key is None else folder / entry.key,
+        schedules=tuple(replace(schedule, file=folder / schedule.file) for schedule in entry.schedules),
+    )

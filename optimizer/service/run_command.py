@@ -1,0 +1,241 @@
+"""`stroomwacht optimizer run`: plans for every site of a configuration, until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final
+
+from forecasting.core.pv import PvPlane, PvPlant
+from forecasting.core.sessions import Place
+from interfaces.command_line import command_parser
+from interfaces.domain.series import PriceSeries, WeatherSeries
+from interfaces.domain.site_file import Site, topology_of
+from interfaces.domain.topology import PHASES, AssetKind, Topology
+from interfaces.drivers.clock import epoch_s, monotonic_s
+from interfaces.drivers.facts import all_facts
+from interfaces.drivers.signing import Signer
+from interfaces.drivers.site_reader import read_site
+from interfaces.errors import UserError
+from interfaces.sources.fetching import Fetcher
+from interfaces.sources.port import SourceError
+from interfaces.sources.prices.known import PriceSource, price_source
+from interfaces.sources.prices.zones import find_zone
+from interfaces.sources.weather.known import weather_source
+from optimizer.core.problem import Settings
+from optimizer.core.problem_facts import BatteryFacts
+from optimizer.service.config import OptimizerConfig, PricesEntry, SiteEntry, load_config
+from optimizer.service.feed import Feed, price_window, weather_window
+from optimizer.service.local_link import LocalLink
+from optimizer.service.outlook import Models
+from optimizer.service.prices_command import TOKEN_VARIABLE
+from optimizer.service.record import SiteRecord
+from optimizer.service.rolling import Market, Outcome, Rolling, SiteTask
+from optimizer.service.source_fetching import new_fetcher
+from optimizer.service.wanted import Guess, ScheduleFile
+
+log = logging.getLogger(__name__)
+
+STEP_S: Final[float] = 1.0
+W_PER_KW: Final[int] = 1000
+
+
+def run(argv: list[str]) -> None:
+    """Plan until SIGTERM or SIGINT; with ``--once`` everything that is due now.
+
+    Raises:
+        UserError: the words or the configuration are wrong, or none of its sites can be used.
+    """
+    parser = command_parser("optimizer run", "Make and send the plans of all sites of a configuration.")
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="optimizer.yaml")
+    parser.add_argument("--once", action="store_true", help="one step for all sites, then exit")
+    options = parser.parse_args(argv)
+    config = load_config(options.config)
+    logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    fetcher = new_fetcher()
+    if options.once:
+        tasks = Tasks(fetcher, Inline()).of(config)
+        for outcome in once(tasks):
+            sys.stdout.write(f"{outcome.site}: {outcome.text}\n")
+        return
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="sources") as executor:
+        try:
+            _forever(Rolling(Tasks(fetcher, executor).of(config), monotonic_s))
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+
+def once(tasks: list[SiteTask]) -> list[Outcome]:
+    """One step for everybody, without spreading; a site without a turn says why."""
+    rolling = Rolling(tasks, monotonic_s, spread_s=0.0)
+    outcomes = {outcome.site: outcome for outcome in rolling.step(epoch_s())}
+    found = []
+    for task in tasks:
+        wrong = "; ".join(rolling.conditions[task.record.id].values())
+        found.append(outcomes.get(task.record.id) or Outcome(task.record.id, f"no plan: {wrong or 'none is due'}"))
+    return found
+
+
+def _forever(rolling: Rolling) -> None:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    log.info("started")
+    while not stop.is_set():
+        rolling.step(epoch_s())
+        stop.wait(STEP_S)
+    log.info("stopped")
+
+
+class Inline(Executor):
+    """Does the work at once, in the caller's thread."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """The finished future of a call."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001  it is the future's, as with any executor
+            future.set_exception(error)
+        return future
+
+
+class Tasks:
+    """From entries to sites ready to be planned; sites of one market share its feed."""
+
+    def __init__(self, fetcher: Fetcher, executor: Executor) -> None:
+        self._fetcher, self._executor = fetcher, executor
+        self._markets: dict[PricesEntry, Market] = {}
+
+    def of(self, config: OptimizerConfig) -> list[SiteTask]:
+        """The sites that can be used; the others are told in the log.
+
+        Raises:
+            UserError: no site can be used.
+        """
+        tasks: dict[str, SiteTask] = {}
+        reasons = []
+        for entry in config.sites:
+            try:
+                task = self.task(entry)
+            except UserError as error:
+                reasons.append(str(error))
+                continue
+            if task.record.id in tasks:
+                reasons.append(f"{entry.site}: the site '{task.record.id}' is there already")
+            else:
+                tasks[task.record.id] = task
+        for reason in reasons:
+            log.error("site_left_out reason=%r", reason)
+        if not tasks:
+            raise UserError(reasons[0])
+        return list(tasks.values())
+
+    def task(self, entry: SiteEntry) -> SiteTask:
+        """One site.
+
+        Raises:
+            UserError: a file of it cannot be used, or the entry does not fit the site.
+        """
+        read = read_site(entry.site)
+        if read.site is None:
+            first = read.problems[0]
+            raise UserError(f"{entry.site}:{first.line} {first.path}: {first.message}")
+        site = read.site
+        topology = topology_of(site, all_facts())
+        info = site.info
+        return SiteTask(
+            record=record_of(entry, site, topology),
+            models=models_of(entry, site, topology),
+            link=LocalLink(entry.link, info.id, None if entry.key is None else Signer.of_file(entry.key)),
+            guess=Guess(models_of(entry, site, topology) if entry.default_target is None else None),
+            market=None if entry.prices is None else self._market(entry, entry.prices),
+            weather=self._weather(entry, site) if entry.weather else None,
+            schedules=tuple(ScheduleFile(s.file, info.time_zone, s.vehicle) for s in entry.schedules),
+        )
+
+    def _market(self, entry: SiteEntry, prices: PricesEntry) -> Market:
+        zone = find_zone(prices.zone)
+        if zone is None:
+            raise UserError(f"{entry.site}: '{prices.zone}' is no bidding zone")
+        if prices not in self._markets:
+            sources: list[PriceSource] = []
+            for name in prices.sources:
+                source = price_source(name, zone, os.environ.get(TOKEN_VARIABLE, ""))
+                if isinstance(source, SourceError):
+                    hint = f" (environment variable {TOKEN_VARIABLE})" if "token" in source.reason else ""
+                    raise UserError(f"{source}{hint}")
+                sources.append(source)
+            title = f"prices {zone.name}"
+            feed: Feed[PriceSeries] = Feed(title, sources, price_window(zone), self._fetcher, self._executor)
+            self._markets[prices] = Market(zone, feed)
+        return self._markets[prices]
+
+    def _weather(self, entry: SiteEntry, site: Site) -> Feed[WeatherSeries]:
+        place = site.info.location
+        if place is None:
+            raise UserError(f"{entry.site}: weather needs the site's location")
+        sources = [weather_source(name, place.latitude, place.longitude) for name in entry.weather]
+        return Feed(f"weather {site.info.id}", sources, weather_window, self._fetcher, self._executor)
+
+
+def record_of(entry: SiteEntry, site: Site, topology: Topology) -> SiteRecord:
+    """What is known of the site; its batteries as the site file has them."""
+    plain = Settings()
+    return SiteRecord(
+        id=site.info.id,
+        time_zone=site.info.time_zone,
+        topology=topology,
+        tariff=entry.tariff,
+        batteries=_batteries(site, topology),
+        contract=entry.contract,
+        vehicles=entry.vehicles,
+        profiles=entry.profiles,
+        settings=Settings(
+            horizon_steps=entry.horizon_steps,
+            default_target=entry.default_target or plain.default_target,
+            unknown_tag=entry.unknown_tag,
+        ),
+    )
+
+
+def models_of(entry: SiteEntry, site: Site, topology: Topology) -> Models:
+    """What the forecasts need to know.
+
+    Raises:
+        UserError: planes of a plant that the site does not have, or without a place.
+    """
+    rated_kw = {plant.id: plant.rated_w / W_PER_KW for plant in site.pv}
+    plants = {}
+    for pv in entry.pv:
+        i = topology.index.get(pv.id)
+        if pv.id not in rated_kw or i is None or topology.assets[i].kind is not AssetKind.PV:
+            raise UserError(f"{entry.site}: there is no managed PV plant '{pv.id}'")
+        place = site.info.location
+        if place is None:
+            raise UserError(f"{entry.site}: PV planes need the site's location")
+        planes = tuple(PvPlane(plane.tilt_deg, plane.azimuth_deg, plane.kwp) for plane in pv.planes)
+        plants[pv.id] = PvPlant(place.latitude, place.longitude, planes, rated_kw[pv.id])
+    return Models(Place(entry.site_class, site.info.time_zone, entry.country), plants, use=entry.building)
+
+
+def _batteries(site: Site, topology: Topology) -> tuple[BatteryFacts, ...]:
+    """Those the controller drives."""
+    return tuple(
+        BatteryFacts(
+            id=battery.id,
+            circuit=battery.circuit,
+            phases=tuple(PHASES[p] for p in topology.assets[topology.index[battery.id]].phases),  # type: ignore[misc]
+            capacity_kwh=battery.capacity_kwh,
+            charge_kw=battery.max_charge_w / W_PER_KW,
+            discharge_kw=battery.max_discharge_w / W_PER_KW,
+        )
+        for battery in site.batteries
+        if battery.id in topology.index
+    )
