@@ -24,7 +24,8 @@ LOW_VOLTAGE_SHARE: Final[float] = 0.85
 
 @dataclass(frozen=True, slots=True)
 class CircuitLive:
-    """One metered circuit. ``power_kw`` net import; ``assets_kw`` what the flexible assets below were measured to draw,
+    """One metered circuit. ``power_kw`` net import and ``current_a``, None also where the meter has not answered for
+    30 s more than its period; ``assets_kw`` what the flexible assets below were measured to draw,
     so that the difference is the building; ``background_a`` what the controller reserves for it per phase.
     """
 
@@ -107,11 +108,13 @@ def _circuit(c: int, record: ScanRecord, topology: Topology, power_w: list[float
     image = record.image
     below = [power_w[i] or 0.0 for i in np.flatnonzero(topology.ancestry[c]).tolist()]
     meter_mw = int(image.meter_mw[c])
+    # The image keeps the last reading of a meter that has gone silent; nobody measured it now.
+    silent = record.now_s - float(image.meter_sample_s[c]) > REACHABLE_S + float(topology.meter_period_s[c])
     return CircuitLive(
         id=topology.circuits[c].id,
-        power_kw=None if meter_mw == MISSING else w_from_mw(meter_mw) / PER_KILO,
+        power_kw=None if silent or meter_mw == MISSING else w_from_mw(meter_mw) / PER_KILO,
         assets_kw=sum(below) / PER_KILO,
-        current_a=_three(image.meter_ma[c]),
+        current_a=(None, None, None) if silent else _three(image.meter_ma[c]),
         background_a=_known(record.report.background_ma[c]),
     )
 

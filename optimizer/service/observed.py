@@ -86,7 +86,8 @@ def _wants_a_plan(asset: AssetLive, record: SiteRecord, memory: SiteMemory) -> b
 
 
 def _session(asset: AssetLive, wishes: Mapping[str, Target], memory: SiteMemory) -> Session:
-    own_a = memory.habits.max_a(asset.id)
+    i = memory.topology.index[asset.id]
+    own_a, needs_a = memory.habits.max_a(asset.id), memory.habits.min_a(asset.id)
     seen = memory.habits.phases(asset.id)
     used = tuple(phase for phase, count in zip(PHASES, seen or asset.phases, strict=True) if count)
     return Session(
@@ -97,8 +98,9 @@ def _session(asset: AssetLive, wishes: Mapping[str, Target], memory: SiteMemory)
         soc_pct=asset.soc_pct,
         soc_source="none" if asset.soc_pct is None else "charger",
         phases_used=used or None,  # type: ignore[arg-type]  # names of PHASES
-        min_a=memory.habits.min_a(asset.id),
-        max_a=None if own_a is None else max(own_a, memory.topology.assets[memory.topology.index[asset.id]].min_a),
+        min_a=needs_a,
+        # A car may need a higher offer than it then takes; a maximum below the minimum would leave it without any.
+        max_a=None if own_a is None else max(own_a, needs_a or 0.0, memory.topology.assets[i].min_a),
         # Nobody knows yet how fast it charges: a few minutes now tell, hours later would be too late.
         deferrable=None if seen is not None else False,
         target=wishes.get(asset.id),
