@@ -86,7 +86,8 @@ class LocalLink:
     def read(self) -> Received | LinkError:
         """The next megabyte of statuses at most, and the wishes where their file has changed."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            if not self._folder.is_dir():
+                self._folder.mkdir(parents=True)
             days = self._days()
             wishes, problem = self._changed_wishes()
             found = self._next_lines(days)

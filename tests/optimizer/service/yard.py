@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from forecasting.core.sessions import Place, SiteClass
 from interfaces.domain.image import Pilot
 from interfaces.domain.live import AssetLive, CircuitLive, LiveStatus
+from interfaces.domain.plan import Plan
 from interfaces.domain.topology import Asset, AssetKind, Circuit, build_topology
 from interfaces.sources.cache import Cache
 from interfaces.sources.fetching import Fetcher
@@ -103,9 +104,18 @@ class Yard:
     site: str = "yard"
     topology_version: str = TOPOLOGY.version
     most_kw: float = 0.0
+    held: tuple[int, Plan | None] = (0, None)
+
+    def plan(self) -> Plan | None:
+        """The plan in the folder, read when the file is another one."""
+        file = self.folder / "plan.json"
+        stamp = file.stat().st_mtime_ns if file.is_file() else 0
+        if stamp != self.held[0]:
+            self.held = stamp, LocalLink(self.folder, self.site).last_plan()
+        return self.held[1]
 
     def tick(self, epoch_s: float, *, seconds: float = 60.0) -> LiveStatus:
-        plan = LocalLink(self.folder, self.site).last_plan()
+        plan = self.plan()
         assets = []
         for name in ("left", "right"):
             car = self.cars.get(name)
