@@ -39,6 +39,7 @@ OF_PRICES = {
     "cost_eur", "cost_energy_eur", "cost_peak_eur", "cost_total_eur", "self_consumption_pct", "solve_ms_p50",
     "solve_ms_p99",
 }  # fmt: skip
+STRATEGIES_OF_ECONOMY = ("uncontrolled", "fair-share", "fallback", "mpc", "mpc-perfect")
 SMALL = """
 version: 1
 name: small
@@ -80,6 +81,36 @@ def test_days_step_and_strategies_on_the_command_line_win(tmp_path, capsys):
     assert isinstance(got["strategies"]["uncontrolled"]["cost_eur"], float)
 
 
+def test_every_figure_of_money_and_plans_is_there(tmp_path, capsys):
+    text = SMALL.replace("site: a", "site: depot_be") + (
+        "data: {prices: {kind: generated}}\neconomy: {capacity_eur_per_kw: 3.4, history_days: 1}\n"
+    )
+    words = ["--json", "--workers", "1", "--strategies", "fallback,mpc,mpc-perfect", "--days", "0.004", "--step", "10"]
+    assert main(["simulate", scenario(tmp_path, text), *words]) == 0
+    got = json.loads(capsys.readouterr().out)["strategies"]
+    assert list(got) == ["fallback", "mpc", "mpc-perfect"]
+    for name, figures in got.items():
+        assert set(figures) == {*KEYS, *OF_PRICES}
+        absent = {"solve_ms_p50", "solve_ms_p99"} if name == "fallback" else set()
+        assert {key for key in OF_PRICES if figures[key] is None} == absent
+        assert figures["cost_total_eur"] == pytest.approx(figures["cost_energy_eur"] + figures["cost_peak_eur"])
+        assert figures["cost_peak_eur"] > 0.0
+
+
+def test_a_past_that_the_files_do_not_reach_is_one_sentence(tmp_path, capsys):
+    rows = "start_utc,load_w\n" + "\n".join(f"2024-06-03T{h:02d}:00:00Z,{1000 + h}" for h in range(24))
+    (tmp_path / "load.csv").write_text(rows, encoding="utf-8")
+    text = SMALL + (
+        "strategies: [mpc]\neconomy: {history_days: 7}\n"
+        "data: {loads: [{circuit: gcp, series: {file: load.csv, first_day: 2024-06-03, peak_a: [9, 9, 9]}}]}\n"
+    )
+    assert main(["simulate", scenario(tmp_path, text), "--data", str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert "7 days before the run" in err
+    assert "economy.history_days" in err
+    assert len(err.splitlines()) == 1
+
+
 def test_people_get_a_table(tmp_path, capsys):
     assert main(["simulate", scenario(tmp_path), "--workers", "1", "--strategies", "uncontrolled"]) == 0
     out = capsys.readouterr().out
@@ -94,6 +125,7 @@ def test_shipped_scenarios_are_in_order_and_fit_their_sites(name):
     result = load_scenario(text)
     assert result.scenario is not None, result.problems
     site = site_of(result.scenario.site, Path())
+    assert (result.scenario.strategies == STRATEGIES_OF_ECONOMY) == name.startswith("economy_")
     assert not unknown_names(text, result.scenario, site.topology)
     assert result.scenario.name == name
 
@@ -104,10 +136,11 @@ def _plain(text: str) -> object:
 
 
 def test_the_shipped_scenarios_are_the_promised_ones():
-    assert set(shipped()) == {"garage", "depot", "depot_prices", "adversarial", "depot_real"}
+    economy = {f"economy_{site}{data}" for site in ("depot", "office", "garage") for data in ("", "_real")}
+    assert set(shipped()) == {"garage", "depot", "depot_prices", "adversarial", "depot_real", *economy}
 
 
-@pytest.mark.parametrize("name", [n for n in shipped() if n != "depot_real"])
+@pytest.mark.parametrize("name", [n for n in shipped() if not n.endswith("_real")])
 def test_shipped_scenarios_need_no_files(name):
     loaded = load_scenario(shipped_text(name)).scenario
     assert loaded is not None
