@@ -93,7 +93,7 @@ def test_each_asset_draws_what_the_plant_says_mostly(told):
 
 
 def test_cars_and_batteries_are_known_as_they_are(told):
-    connected = Counter()
+    connected: Counter[bool] = Counter()
     for status, truth in told:
         for i, asset in enumerate(status.assets):
             if asset.soc_pct is not None:

@@ -21,6 +21,7 @@ from simulations.plant.ev import Arrival
 from simulations.plant.site import Plant
 from simulations.run import Loop
 from simulations.scenario import Data, Economy, GeneratedPrices, LoadEntry, Scenario, StrategyName
+from simulations.strategies import Core
 from simulations.world import SiteFacts, World, world_of
 
 HOUR_S = 3600.0
@@ -74,7 +75,9 @@ class Run:
 
     def look(self, loop: Loop) -> None:
         core = loop.planned.core if loop.planned is not None else loop.strategy
-        record = core.record  # type: ignore[union-attr]
+        assert isinstance(core, Core)
+        record = core.record
+        assert record is not None
         self.cars_kw.append(float(loop.plant.power_w.sum()) / 1000.0)
         self.modes.append(record.report.mode)
         self.setpoint_a.append(tuple((record.commands.setpoint_ma / 1000.0).tolist()))
@@ -186,7 +189,7 @@ def test_plans_see_prices_no_sooner_than_the_market_and_perfect_foresight_sees_a
     seen: dict[str, list[tuple[float, ...]]] = {}
     for name in ("mpc", "mpc-perfect"):
         known: list[tuple[float, ...]] = []
-        loop = loop_of(name, world, scenario)  # type: ignore[arg-type]
+        loop = loop_of(name, world, scenario)
         planned = loop.planned
         assert planned is not None
         make = planned.planner.make
@@ -205,7 +208,7 @@ def test_plans_see_prices_no_sooner_than_the_market_and_perfect_foresight_sees_a
 
 
 def test_without_an_optimizer_the_prices_of_the_start_are_all_there_are():
-    plant = cast("Plant", Plant(small(), (), seed=1))
+    plant = Plant(small(), (), seed=1)
     prices = Prices(0.0, 3600, np.arange(72) / 100.0, 0.0, 0.0)
     for renewed, hours in ((False, 24), (True, 48)):
         desk = TargetsDesk((), prices, plant, renewed=renewed)

@@ -27,7 +27,7 @@ from optimizer.service.horizon import (
     Issued,
     SitePlanner,
 )
-from optimizer.service.outlook import Models
+from optimizer.service.outlook import Models, outlook_of
 from optimizer.service.record import Outlook, SiteRecord
 
 TOPOLOGY = build_topology(
@@ -188,9 +188,9 @@ def test_a_deviation_that_passes_or_that_nobody_measured_is_none():
 
 def test_forecasts_are_made_once_in_a_quarter(monkeypatch):
     calls: list[float] = []
-    real = horizon.outlook_of
+    real = outlook_of
 
-    def counted(models, memory, weather, now_epoch_s, steps):  # type: ignore[no-untyped-def]
+    def counted(models, memory, weather, now_epoch_s, steps):
         calls.append(now_epoch_s - START)
         return real(models, memory, weather, now_epoch_s, steps)
 
