@@ -19,6 +19,7 @@ from simulations.orders import TargetsDesk
 from simulations.planned import plan_world_of
 from simulations.plant.ev import Arrival
 from simulations.plant.site import Plant
+from simulations.plot import QuarterWatch, figure_of
 from simulations.run import Loop
 from simulations.scenario import Data, Economy, GeneratedPrices, LoadEntry, Scenario, StrategyName
 from simulations.strategies import Core
@@ -72,12 +73,14 @@ class Run:
     cars_kw: list[float] = field(default_factory=list)
     modes: list[str] = field(default_factory=list)
     setpoint_a: list[tuple[float, ...]] = field(default_factory=list)
+    watch: QuarterWatch = field(default_factory=QuarterWatch)
 
     def look(self, loop: Loop) -> None:
         core = loop.planned.core if loop.planned is not None else loop.strategy
         assert isinstance(core, Core)
         record = core.record
         assert record is not None
+        self.watch(loop)
         self.cars_kw.append(float(loop.plant.power_w.sum()) / 1000.0)
         self.modes.append(record.report.mode)
         self.setpoint_a.append(tuple((record.commands.setpoint_ma / 1000.0).tolist()))
@@ -143,6 +146,24 @@ def test_plans_are_really_followed(runs):
         assert run.loop.planned.core.state.mission.source == "plan"
     assert set(runs["fallback"].modes) == {"fallback"}
     assert runs["fallback"].figures["solve_ms_p50"] is None
+
+
+def test_a_picture_shows_what_was_planned_beside_what_happened(runs):
+    seen = runs["mpc"].watch.track()
+    quarters = seen.start_epoch_s.tolist()
+    assert len(quarters) == 20
+    # No plan is followed when the first quarter begins, one at the beginning of every other.
+    assert np.isfinite(seen.planned_import_kw).tolist() == [False, *[True] * 19]
+    charging = seen.cars_kw > 2.0
+    charging[0] = False
+    assert charging.sum() >= 6
+    np.testing.assert_allclose(seen.planned_cars_kw[charging], seen.cars_kw[charging], atol=3.0)
+    # Building and cars are what is imported, planned as measured.
+    rest_kw = seen.planned_import_kw[1:] - seen.planned_cars_kw[1:]
+    np.testing.assert_allclose(rest_kw, seen.building_kw[1:], atol=1.5)
+    labels = {str(one.get_label()) for axis in figure_of(seen, "t").axes for one in axis.get_lines()}
+    assert {"import, planned", "cars, planned"} <= labels
+    assert np.isnan(runs["fallback"].watch.track().planned_cars_kw).all()
 
 
 def test_nothing_is_overloaded(runs):
