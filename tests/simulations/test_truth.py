@@ -133,6 +133,8 @@ def test_a_past_over_the_change_of_the_clocks_has_no_hole_and_sees_nothing_of_th
     world, _ = world_of(run, SITE, None)
     assert past.quarters.start_epoch_s[-1] + 900 == world.environment.start_epoch_s
     assert len(past.quarters.start_epoch_s) == 4 * hours
+    assert len(past.quarters.building_kw) == len(past.quarters.pv_kw) == len(past.quarters.held_back) == 4 * hours
+    assert all(s.departure_epoch_s <= world.environment.start_epoch_s for s in past.sessions)
     assert set(np.diff(past.quarters.start_epoch_s).tolist()) == {900}
 
 
