@@ -6,25 +6,31 @@ import json
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from forecasting.core.pv import PvPlane, PvPlant
 from interfaces.domain.codec_json import from_json
 from interfaces.domain.plan import Plan
+from interfaces.domain.series import WeatherSeries
 from interfaces.domain.targets import Target as SentTarget
 from interfaces.domain.targets import Targets
 from optimizer.core.problem_state import Profile, Vehicle, WeeklyTarget
+from optimizer.service.feed import weather_columns
 from optimizer.service.local_link import LocalLink
 from optimizer.service.port import LinkError, Received
 from optimizer.service.rolling import SILENT_S, Rolling
 from optimizer.service.wanted import Guess, ScheduleFile
 from tests.interfaces.sources.kit import HTML, Reply, Server, Time, http_server
 from tests.optimizer.service.yard import (
+    DAY_S,
     MIDNIGHT,
     MODELS,
     RECORD,
+    SUNNY,
     ZONE,
     Car,
     Yard,
@@ -32,6 +38,7 @@ from tests.optimizer.service.yard import (
     play,
     publish,
     task_of,
+    weather_feed,
 )  # fmt: skip
 
 
@@ -249,6 +256,52 @@ def test_without_any_price_the_tariffs_own_holds(tmp_path, server):
     assert "404" in rolling.conditions[""]["prices BE"]
 
 
+ROOF = PvPlant(51.0, 4.4, (PvPlane(30.0, 180.0, 10.0),), 10.0)
+
+
+def sky(name: str, step_s: int, ghi_w_per_m2: float) -> WeatherSeries:
+    start = np.arange(int(at("09:00")), int(at("15:00")), step_s)
+    columns = {"ghi_w_per_m2": np.full(start.shape, ghi_w_per_m2), "dhi_w_per_m2": np.full(start.shape, 50.0)}
+    return WeatherSeries(name, start, np.full(start.shape, step_s), columns)
+
+
+def test_hourly_irradiance_keeps_its_mean_and_quarters_are_taken_as_they_are():
+    hourly = weather_columns(sky("a", 3600, 200.0), ROOF)
+    assert hourly.ghi_w_per_m2.reshape(-1, 4).mean(axis=1) == pytest.approx(np.full(6, 200.0))
+    assert np.ptp(hourly.ghi_w_per_m2) > 1.0
+    assert hourly.dhi_w_per_m2 is None
+    quarterly = weather_columns(sky("b", 900, 200.0), ROOF)
+    assert quarterly.ghi_w_per_m2.tolist() == [200.0] * 24
+    assert quarterly.dhi_w_per_m2 is not None
+    assert quarterly.temperature_degc is not None
+    assert np.isnan(quarterly.temperature_degc).all()
+
+
+def test_the_weather_of_a_source_decides_what_pv_is_planned(tmp_path, server):
+    planned = {}
+    for name, share in (("clear", 1.0), ("dark", 0.05)):
+        time = Time(epoch_s=at("09:00"))
+        hours = [int(at("09:00")) - 14 * DAY_S + k * 900 for k in range(17 * 96 + 1)]
+        clear = [max(0.0, 400.0 * share * np.sin((h - at("08:00")) / 32_400 * np.pi)) if at("08:00") <= h < at("17:00")
+                 else 0.0 for h in hours]  # fmt: skip
+        times = [datetime.fromtimestamp(h, UTC).strftime("%Y-%m-%dT%H:%M") for h in hours]
+        body = {"minutely_15": {"time": times, "shortwave_radiation": clear},
+                "minutely_15_units": {"time": "iso8601", "shortwave_radiation": "W/m²"}}  # fmt: skip
+        server.replies = [Reply(json.dumps(body).encode())]
+        feed = weather_feed(server, time, tmp_path / f"cache-{name}")
+        folder = tmp_path / name
+        models = replace(MODELS, plants={"roof": ROOF})
+        record = replace(RECORD, topology=SUNNY)
+        task = replace(task_of(folder, record, weather=feed), models=models)
+        rolling = loop([task], time)
+        play(rolling, [Yard(folder, {})], time, at("09:02"))
+        assert rolling.conditions[""] == {}
+        found = plan(folder)
+        noon = int((at("12:00") - found.start_epoch_s) // found.step_s)
+        planned[name] = float(found.planned_import_mw[noon]) / 1e6
+    assert planned["clear"] < planned["dark"] - 2.0
+
+
 # -- trouble ----------------------------------------------------------------------------------------------------------
 
 
@@ -311,6 +364,19 @@ def test_a_failing_plan_is_made_anew_with_what_was_known(tmp_path, monkeypatch):
     assert plan(folder).sequence == before.sequence
     play(rolling, [yard], time, at("09:13"))
     assert plan(folder).sequence == before.sequence + 1
+    assert rolling.conditions["yard"] == {}
+
+
+def test_a_solver_that_is_stuck_in_a_bad_model_gets_a_new_one(tmp_path):
+    time = Time(epoch_s=at("09:00"))
+    folder = tmp_path / "yard"
+    yard = Yard(folder, {"left": Car(None, at("08:00"), at("20:00"), 300.0)})
+    rolling = loop([task_of(folder)], time)
+    play(rolling, [yard], time, at("09:02"))
+    before = plan(folder).sequence
+    rolling._sites[0].planner._live.model = object()  # type: ignore[assignment]
+    play(rolling, [yard], time, at("09:10"))
+    assert plan(folder).sequence > before
     assert rolling.conditions["yard"] == {}
 
 

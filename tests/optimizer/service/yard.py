@@ -11,14 +11,16 @@ from forecasting.core.sessions import Place, SiteClass
 from interfaces.domain.image import Pilot
 from interfaces.domain.live import AssetLive, CircuitLive, LiveStatus
 from interfaces.domain.plan import Plan
+from interfaces.domain.series import WeatherSeries
 from interfaces.domain.topology import Asset, AssetKind, Circuit, build_topology
 from interfaces.sources.cache import Cache
 from interfaces.sources.fetching import Fetcher
 from interfaces.sources.prices.energy_charts import EnergyCharts
 from interfaces.sources.prices.zones import ZONES
 from interfaces.sources.transport import Clocks, new_session
+from interfaces.sources.weather.open_meteo import OpenMeteo
 from optimizer.core.problem_money import Fixed, Tariff
-from optimizer.service.feed import Feed, price_window
+from optimizer.service.feed import Feed, price_window, weather_window
 from optimizer.service.local_link import LocalLink, append_status
 from optimizer.service.outlook import Models
 from optimizer.service.record import SiteRecord
@@ -37,6 +39,11 @@ TOPOLOGY = build_topology(
         Asset("left", AssetKind.EVSE, "d1", "gcp", (0, 1, 2), 16.0),
         Asset("right", AssetKind.EVSE, "d2", "gcp", (0, 1, 2), 16.0),
     ],
+    version="t",
+)
+SUNNY = build_topology(
+    TOPOLOGY.circuits,
+    [*TOPOLOGY.assets, Asset("roof", AssetKind.PV, "d3", "gcp", (0, 1, 2), 0.0, max_export_a=15.0)],
     version="t",
 )
 KW_PER_A = 0.69
@@ -66,11 +73,20 @@ def publish(server: Server, time: Time, days_back: int = 20) -> None:
     server.next_reply = next_reply  # type: ignore[method-assign]
 
 
-def market_of(server: Server, time: Time, cache: Path) -> Market:
+def fetcher_of(time: Time, cache: Path) -> Fetcher:
     session = new_session()
     session.trust_env = False
     clocks = Clocks(lambda: time.now_s, lambda: time.epoch_s, time.sleep)
-    fetcher = Fetcher(session, clocks, lambda: 0.5, Cache(cache))
+    return Fetcher(session, clocks, lambda: 0.5, Cache(cache))
+
+
+def weather_feed(server: Server, time: Time, cache: Path) -> Feed[WeatherSeries]:
+    source = OpenMeteo(51.0, 4.4, url=server.url)
+    return Feed("weather yard", [source], weather_window, fetcher_of(time, cache), Inline())
+
+
+def market_of(server: Server, time: Time, cache: Path) -> Market:
+    fetcher = fetcher_of(time, cache)
     source = EnergyCharts(ZONES["BE"], url=server.url)
     return Market(ZONES["BE"], Feed("prices BE", [source], price_window(ZONES["BE"]), fetcher, Inline()))
 
