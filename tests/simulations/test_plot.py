@@ -6,7 +6,9 @@ import pickle
 import sys
 from collections import defaultdict
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -86,6 +88,8 @@ def test_the_axes_show_the_runs_own_means(seen):
         (cars, "cars, measured", "cars"),
     ):
         np.testing.assert_allclose(line(axis, label), [means[s][key] for s in starts], rtol=1e-9, atol=1e-9)
+    moments = [moment.timestamp() for moment in cast("list[datetime]", grid.get_lines()[0].get_xdata(orig=True))]
+    assert moments == [*starts, starts[-1] + 900]
     battery = loop.world.topology.assets[int(loop.plant.batteries.columns[0])].id
     np.testing.assert_allclose(line(store, f"{battery}, measured"), [means[s]["soc"] for s in starts])
     prices = loop.world.prices
