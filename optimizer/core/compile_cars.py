@@ -23,7 +23,6 @@ TINY_KWH: Final[float] = 1e-3
 """Below a watt-hour nothing is wanted any more."""
 FLOOR_SHARE: Final[float] = 0.2
 """No car is discharged below a fifth: what its driver needs for an unplanned way."""
-READY_AHEAD_S: Final[float] = 1800.0
 READY_SHARE: Final[float] = 0.15
 """Of the time that is left: who is late already uses nearly all of it."""
 LATER_SHARE: Final[float] = 0.5
@@ -99,7 +98,7 @@ def _car(problem: Problem, session: Session, need: Need, evse: EvseFacts, steps:
     arrives_epoch_s = steps.now_epoch_s if session.arrives_epoch_s is None else session.arrives_epoch_s
     first = min(int((steps.end_epoch_s <= arrives_epoch_s).sum()), steps.count - 1)
     missed_s = max(0.0, arrives_epoch_s - float(steps.begin_epoch_s[first]))
-    ready_epoch_s = _ready_by(need.departure_epoch_s, max(arrives_epoch_s, steps.now_epoch_s))
+    ready_epoch_s = _ready_by(problem, need.departure_epoch_s, max(arrives_epoch_s, steps.now_epoch_s))
     end = max(int((steps.begin_epoch_s < ready_epoch_s).sum()), first + 1)
     last = end - 1
     inside_s = ready_epoch_s - float(steps.begin_epoch_s[last])
@@ -119,10 +118,10 @@ def _car(problem: Problem, session: Session, need: Need, evse: EvseFacts, steps:
     )
 
 
-def _ready_by(departure_epoch_s: float, from_epoch_s: float) -> float:
-    """A while before it leaves: cars take less and less while they fill up, and people leave early."""
+def _ready_by(problem: Problem, departure_epoch_s: float, from_epoch_s: float) -> float:
+    """A while before it leaves, where the site wants that."""
     stays_s = max(0.0, departure_epoch_s - from_epoch_s)
-    return departure_epoch_s - min(READY_AHEAD_S, READY_SHARE * stays_s)
+    return departure_epoch_s - min(problem.settings.ready_ahead_s, READY_SHARE * stays_s)
 
 
 def _later(need: Need, car: _Car, steps: Steps) -> float:

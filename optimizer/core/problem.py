@@ -97,13 +97,16 @@ class PreviousPlan:
 class Settings:
     """The few things a site may choose. ``default_target``: for a session about which nobody said anything.
 
-    ``unknown_tag``: a session with an RFID tag that nobody knows gets the default target, or nothing from the plan.
+    ``ready_ahead_s``: cars are planned to be ready so long before they leave, but never more than 15 % of the time that
+    is left: they take less and less while they fill up, and people leave early. ``unknown_tag``: a session with an RFID
+    tag that nobody knows gets the default target, or nothing from the plan.
     """
 
     __pydantic_config__ = STRICT
     horizon_steps: Annotated[int, Field(ge=1, le=MAX_STEPS)] = HORIZON_STEPS
     default_target: Target = field(default_factory=lambda: Target(unit="kwh", amount=DEFAULT_ENERGY_KWH))
     default_stay_h: Annotated[float, Field(gt=0, le=168)] = DEFAULT_STAY_H
+    ready_ahead_s: Annotated[float, Field(ge=0, le=14_400)] = 0.0
     unknown_tag: Literal["default", "nothing"] = "default"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from interfaces.domain.topology import Topology
 from interfaces.domain.units import Floats
@@ -11,6 +12,8 @@ from optimizer.core.problem import Settings
 from optimizer.core.problem_facts import BatteryFacts, BufferFacts, EvseFacts, SiteFacts, facts_of
 from optimizer.core.problem_money import Contract, Tariff
 from optimizer.core.problem_state import Profile, ScheduleEntry, Vehicle
+
+READY_AHEAD_S: Final[float] = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ class SiteRecord:
     vehicles: tuple[Vehicle, ...] = ()
     profiles: tuple[Profile, ...] = ()
     schedule: tuple[ScheduleEntry, ...] = ()
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings = field(default_factory=lambda: Settings(ready_ahead_s=READY_AHEAD_S))
 
     def facts(self) -> SiteFacts:
         """The site as a planning problem takes it."""

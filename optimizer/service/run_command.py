@@ -35,7 +35,7 @@ from optimizer.service.feed import Feed, price_window, weather_window
 from optimizer.service.local_link import LocalLink
 from optimizer.service.outlook import Models
 from optimizer.service.prices_command import TOKEN_VARIABLE
-from optimizer.service.record import SiteRecord
+from optimizer.service.record import READY_AHEAD_S, SiteRecord
 from optimizer.service.rolling import Market, Outcome, Rolling, SiteTask
 from optimizer.service.source_fetching import new_fetcher
 from optimizer.service.wanted import Guess, ScheduleFile
@@ -198,6 +198,7 @@ def record_of(entry: SiteEntry, site: Site, topology: Topology) -> SiteRecord:
         vehicles=entry.vehicles,
         profiles=entry.profiles,
         settings=Settings(
+            ready_ahead_s=READY_AHEAD_S,
             horizon_steps=entry.horizon_steps,
             default_target=entry.default_target or plain.default_target,
             unknown_tag=entry.unknown_tag,
