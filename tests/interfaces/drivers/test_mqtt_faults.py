@@ -10,6 +10,7 @@ import random
 import socket
 import ssl
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from interfaces.drivers import pki
+from interfaces.drivers import mqtt_session, pki
 from interfaces.drivers.mqtt import Broker, Condition, Link, LinkState, Message, Published, Refused
 from interfaces.drivers.mqtt_state import Takeovers
 from tests.interfaces.drivers.mosquitto import LOCAL, Mosquitto, Watched, linked, make_keys, running
@@ -128,6 +129,19 @@ async def test_row_08_a_reload_refuses_the_next_connection_of_the_revoked_contro
         own.reload()
         async with linked(own.broker("optimizer")):  # answered after the reload
             pass
+        state = await failing(own.broker("box-1"))
+        assert state.condition is Condition.CERTIFICATE_REVOKED
+
+
+async def test_row_08_the_reason_is_read_also_when_the_broker_hung_up_before_our_first_word(tmp_path, monkeypatch):
+    def slow(self: ssl.SSLSocket, block: bool = False) -> None:
+        ssl.SSLSocket.do_handshake(self, block)
+        time.sleep(0.3)  # in the thread that connects: the broker has judged us and gone by then
+
+    monkeypatch.setattr(mqtt_session._ClosingSocket, "do_handshake", slow)
+    keys = make_keys(tmp_path / "keys", "box-1")
+    pki.revoke(keys, "box-1", datetime.now(UTC))
+    for own in running(tmp_path, keys):
         state = await failing(own.broker("box-1"))
         assert state.condition is Condition.CERTIFICATE_REVOKED
 
