@@ -20,6 +20,12 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 DOCUMENT: Final = ROOT / "docs" / "fault-matrix.md"
 NAME: Final = re.compile(r"test_row_(\d+)_(\w+)")
 ROWS: Final[dict[int, tuple[str, str]]] = {
+    2: ("broker frozen", "noticed after twice the keepalive; the plan's lease decides meanwhile"),
+    6: ("client certificate expired", "refused and named; warned of 30 days ahead"),
+    7: ("wrong authority, wrong host name, TLS 1.1, plain text", "refused; no fall-back"),
+    8: ("controller's certificate revoked", "refused at its next connection, and told why"),
+    9: ("publish denied by the broker's rules", "told by its reason code"),
+    10: ("two boxes with one client id", "named when they throw each other out more than 3 times a minute"),
     25: ("charger refuses its connection", "its worst case stays reserved; the others notice nothing"),
     26: ("charger accepts and never answers", "at most one time-out of 0.5 s each; the round of the bus stays bounded"),
     27: ("charger drips its reply byte by byte", "time-out, then a new connection"),
