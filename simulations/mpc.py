@@ -17,10 +17,11 @@ from interfaces.domain.live import live_status
 from interfaces.domain.topology import PHASES
 from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_QUARTER
 from optimizer.core.planning import Refused
+from optimizer.core.problem import HORIZON_STEPS
 from optimizer.core.problem_money import Dynamic
 from optimizer.core.problem_state import Session, Target
+from optimizer.core.problem_types import MAX_STEPS
 from optimizer.service.horizon import SitePlanner
-from optimizer.service.outlook import expected_targets
 from optimizer.service.record import Outlook
 from simulations.generators import Visit
 from simulations.orders import PUBLISHED_H
@@ -31,8 +32,7 @@ from simulations.truth import Truth
 from simulations.world import World
 
 STATUS_S: Final[float] = 60.0
-HORIZON_S: Final[float] = 48 * 3600.0
-STEP_OPTIONS: Final = (900, 1800, 3600)
+HORIZON_S: Final[int] = HORIZON_STEPS * SECONDS_PER_QUARTER
 
 
 class Mpc:
@@ -41,7 +41,7 @@ class Mpc:
     def __init__(self, core: Core, world: World, plans: PlanWorld, *, perfect: bool) -> None:
         self.core = core
         self._world, self._plans, self._perfect = world, plans, perfect
-        self._planner = SitePlanner(plans.record, plans.models, period_s=plans.replan_s)
+        self._planner = SitePlanner(plans.record, plans.models, period_s=plans.replan_s, guesses=True)
         if plans.past is not None:
             self._planner.memory.remember(plans.past.quarters, plans.past.sessions)
         self._told = {v.arrival.tag: v for v in world.visits if v.told_energy_wh is not None}
@@ -83,7 +83,7 @@ class Mpc:
         made = planner.make(
             epoch_s,
             prices=self._prices,
-            wishes=self._wishes(epoch_s),
+            wishes=self._wishes(),
             weather=self._plans.weather,
             outlook=outlook,
             announced=self._to_come(epoch_s) if self._perfect else (),
@@ -92,15 +92,12 @@ class Mpc:
         if isinstance(made, Refused):
             self.refused.extend(made.reasons)
 
-    def _wishes(self, epoch_s: float) -> dict[str, Target]:
-        """What drivers said; for the others what their sessions will probably be."""
-        wishes: dict[str, Target] = {}
+    def _wishes(self) -> dict[str, Target]:
+        """What drivers said."""
         start_epoch_s = self._world.environment.start_epoch_s
-        for i, tag in enumerate(self.core.plant.sessions.tags):
-            visit = self._told.get(tag) if tag is not None else None
-            if visit is not None:
-                wishes[self._world.topology.assets[i].id] = _told(visit, start_epoch_s)
-        return {**expected_targets(self._plans.models, self._planner.memory, epoch_s, skip=wishes), **wishes}
+        tags = enumerate(self.core.plant.sessions.tags)
+        told = ((i, self._told[tag]) for i, tag in tags if tag is not None and tag in self._told)
+        return {self._world.topology.assets[i].id: _told(visit, start_epoch_s) for i, visit in told}
 
     def _to_come(self, epoch_s: float) -> tuple[Session, ...]:
         """Every car that will plug in within the horizon, with the conductors and the current it will use."""
@@ -141,8 +138,8 @@ class Mpc:
         self._prices = Dynamic(
             kind="dynamic",
             start_epoch_s=plant.environment.start_epoch_s + prices.start_s + first * prices.step_s,
-            eur_per_kwh=tuple(prices.eur_per_kwh[first : min(known, first + 399)].tolist()),
-            step_s=prices.step_s,  # type: ignore[arg-type]  # one of STEP_OPTIONS, as price files are
+            eur_per_kwh=tuple(prices.eur_per_kwh[first : min(known, first + MAX_STEPS)].tolist()),
+            step_s=prices.step_s,  # type: ignore[arg-type]  # price files have no other
         )
         self._planner.happened("new prices")
 
@@ -159,7 +156,7 @@ def _true_outlook(truth: Truth, epoch_s: float, world: World) -> Outlook:
     topology = world.topology
     k = max(0, int((epoch_s - truth.start_epoch_s) // SECONDS_PER_QUARTER))
     load, pv = truth.building_kw, truth.pv_kw
-    rows = np.arange(k, k + 192)
+    rows = np.arange(k, k + HORIZON_STEPS)
     beyond = rows >= len(load)
     rows = np.where(beyond, len(load) - 96 + (rows - len(load)) % 96, rows) if len(load) >= 96 else rows % len(load)
     metered = [c for c in range(topology.c) if topology.metered[c]]

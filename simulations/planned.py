@@ -13,9 +13,8 @@ import numpy as np
 from forecasting.core.load import BuildingUse
 from forecasting.core.pv import PvPlane, PvPlant, WeatherColumns, quarters_from_hours
 from forecasting.core.sessions import Place, SiteClass
-from interfaces.domain.topology import AssetKind
-from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_QUARTER, Floats
-from optimizer.core.problem_facts import BatteryFacts
+from interfaces.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_QUARTER, Floats
+from optimizer.core.problem_facts import BatteryFacts, batteries_of
 from optimizer.core.problem_money import Capacity, Fixed, Tariff
 from optimizer.service.outlook import Models
 from optimizer.service.record import SiteRecord
@@ -34,7 +33,6 @@ KWP_PER_KW: Final[float] = 1.1
 FLOOR_SHARE: Final[float] = 0.1
 CEILING_SHARE: Final[float] = 0.95
 """Planned inside what the battery's own management allows."""
-PHASE_NAMES: Final = ("L1", "L2", "L3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +56,10 @@ def plan_world_of(
         UserError: a file is missing or does not reach far enough.
     """
     economy = scenario.economy
-    plants = _plants(economy, site, world)
+    record = _record(economy, site, world)
+    plants = _plants(economy, site, record)
     return PlanWorld(
-        record=_record(economy, site, world),
+        record=record,
         models=Models(
             place=Place(SiteClass(economy.site_class), site.time_zone, None),
             plants=plants,
@@ -94,40 +93,26 @@ def _record(economy: Economy, site: SiteFacts, world: World) -> SiteRecord:
 
 
 def _batteries(world: World) -> tuple[BatteryFacts, ...]:
-    volts = world.topology.nominal_mv / MILLI
     specs = {spec.asset: spec for spec in world.environment.batteries}
-    found = []
-    for i, asset in enumerate(world.topology.assets):
-        if asset.kind is not AssetKind.BATTERY:
-            continue
-        kw_per_a = volts * len(asset.phases) / MILLI
-        found.append(
-            BatteryFacts(
-                id=asset.id,
-                circuit=asset.circuit,
-                phases=tuple(PHASE_NAMES[p] for p in asset.phases),
-                capacity_kwh=specs[asset.id].capacity_kwh,
-                charge_kw=world.topology.max_ma[i] / MILLI * kw_per_a,
-                discharge_kw=world.topology.max_export_ma[i] / MILLI * kw_per_a,
-                floor_share=FLOOR_SHARE,
-                ceiling_share=CEILING_SHARE,
-                charge_efficiency=specs[asset.id].efficiency,
-                discharge_efficiency=specs[asset.id].efficiency,
-            )
+    plain = batteries_of(world.topology, {name: spec.capacity_kwh for name, spec in specs.items()})
+    return tuple(
+        replace(
+            battery,
+            floor_share=FLOOR_SHARE,
+            ceiling_share=CEILING_SHARE,
+            charge_efficiency=specs[battery.id].efficiency,
+            discharge_efficiency=specs[battery.id].efficiency,
         )
-    return tuple(found)
+        for battery in plain
+    )
 
 
-def _plants(economy: Economy, site: SiteFacts, world: World) -> Mapping[str, PvPlant]:
+def _plants(economy: Economy, site: SiteFacts, record: SiteRecord) -> Mapping[str, PvPlant]:
     latitude, longitude = site.location
-    volts = world.topology.nominal_mv / MILLI
     plants = {}
-    for i, asset in enumerate(world.topology.assets):
-        if asset.kind is AssetKind.PV:
-            most_kw = float(max(world.topology.max_export_ma[i], world.topology.max_ma[i])) / MILLI * volts / MILLI
-            most_kw *= len(asset.phases)
-            plane = PvPlane(economy.tilt_deg, economy.azimuth_deg, KWP_PER_KW * most_kw)
-            plants[asset.id] = PvPlant(latitude, longitude, (plane,), most_kw)
+    for plant in record.facts().pv:
+        plane = PvPlane(economy.tilt_deg, economy.azimuth_deg, KWP_PER_KW * plant.rated_kw)
+        plants[plant.id] = PvPlant(latitude, longitude, (plane,), plant.rated_kw)
     return plants
 
 

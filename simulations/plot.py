@@ -17,7 +17,7 @@ import numpy as np
 
 from interfaces.domain.plan import Plan
 from interfaces.domain.topology import AssetKind
-from interfaces.domain.units import MILLI, SECONDS_PER_QUARTER, Floats, Ints
+from interfaces.domain.units import MILLI, MW_PER_KW, SECONDS_PER_QUARTER, Floats, Ints
 from interfaces.errors import UserError
 from simulations.mpc import Mpc
 from simulations.plant.site import Plant
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SUFFIXES: Final[tuple[str, ...]] = (".png", ".svg")
-MW_PER_KW: Final[int] = MILLI * MILLI
 PERCENT: Final[float] = 100.0
 GRID, BUILDING, PV, CARS = range(4)
 """Columns of the means under way."""

@@ -33,13 +33,12 @@ from controller.core.params import (
 )
 from controller.core.records import Background, Ledger
 from interfaces.domain.image import Image
+from interfaces.domain.measured import volts_mv
 from interfaces.domain.topology import AGE_MARGIN_MA_PER_S, POWER_ROW, AssetKind, Topology
 from interfaces.domain.units import MILLI, MISSING, SECONDS_PER_DAY, Bools, Floats, Ints
 
 TIGHT: Final[int] = 2000
 """Bounds this close (mA; mW on the power row) leave no doubt worth waiting for."""
-LOW_VOLTAGE_PERCENT: Final[int] = 85
-"""EN 50160 knows no supply below 85 % of nominal; such a reading is no voltage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +58,6 @@ class _Draws:
 def row_sums(topology: Topology, per_asset: Ints) -> Ints:
     """(C, 4) sums over the assets below each circuit of an (N, 4) column. Exact: integers below 2^53 in BLAS."""
     return (topology.ancestry_f @ per_asset.astype(np.float64)).astype(np.int64)
-
-
-def volts_mv(image: Image, topology: Topology) -> Ints:
-    """(N, 3) measured voltages; nominal where none is measured or a charger at rest reports next to nothing."""
-    believed = image.asset_mv >= topology.nominal_mv * LOW_VOLTAGE_PERCENT // 100
-    return np.where(believed, image.asset_mv, topology.nominal_mv)
 
 
 def row_weights(image: Image, topology: Topology, use: Ints) -> Ints:

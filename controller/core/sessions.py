@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from controller.core.background import volts_mv
 from controller.core.params import SATISFIED_MA, SATISFIED_RETRY_S, SATISFIED_S
 from controller.core.records import Sessions
 from interfaces.domain.image import Image, Pilot
+from interfaces.domain.measured import power_mw
 from interfaces.domain.topology import Topology
 from interfaces.domain.units import MILLI, MISSING, NEVER_S, Bools, Floats, Ints
 
@@ -17,13 +17,6 @@ def plugged_in(image: Image, before: Bools) -> Bools:
     pilot = image.pilot
     unknown = (pilot == int(Pilot.UNKNOWN)) | (pilot == int(Pilot.E)) | (pilot == int(Pilot.F))
     return np.where(unknown, before, (pilot >= int(Pilot.B1)) & (pilot <= int(Pilot.D2)))
-
-
-def power_mw(image: Image, topology: Topology) -> Ints:
-    """(N,) measured power from phase currents and voltages; nominal voltage where unmeasured, 0 where no current is."""
-    current = np.where(image.asset_ma == MISSING, 0, image.asset_ma)
-    result: Ints = (current * volts_mv(image, topology)).sum(axis=1) // MILLI
-    return result
 
 
 def recognised(state: Sessions, image: Image, began: Bools) -> Bools:

@@ -5,16 +5,14 @@ Relative paths count from the file's folder. The keys are described in docs/oper
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 
-from interfaces.command_line import read_file
-from interfaces.domain.site_yaml import MAX_BYTES, read_yaml, shown
+from interfaces.config_file import read_config
 from interfaces.errors import UserError
 
 _STRICT: Final = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -128,26 +126,12 @@ def load_service(path: Path | None, *, site: Path | None = None) -> ServiceConfi
 
 
 def _read(file: Path) -> ServiceConfig:
-    content = read_file(file, limit_bytes=MAX_BYTES)
-    document = read_yaml(content.decode("utf-8", "replace"))
-    if document.problems:
-        first = document.problems[0]
-        raise UserError(f"{file}:{first.line} {first.path}: {first.message}")
-    try:
-        found = _ADAPTER.validate_json(json.dumps(document.value if document.value is not None else {}))
-    except ValidationError as error:
-        first_error = error.errors(include_url=False)[0]
-        place = tuple(first_error["loc"])
-        raise UserError(f"{file}:{document.line_of(place)} {shown(place)}: {_told(first_error['msg'])}") from error
+    found, document = read_config(file, _ADAPTER)
     for text in found.addresses.values():
         if _HOST_PORT.match(text) is None:
             line = document.line_of(("addresses",))
             raise UserError(f"{file}:{line} addresses: '{text}' is not host:port")
     return found
-
-
-def _told(message: str) -> str:
-    return "this key is unknown" if "Unexpected keyword" in message else message[0].lower() + message[1:]
 
 
 def host_port(text: str) -> tuple[str, int]:

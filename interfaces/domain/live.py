@@ -12,21 +12,20 @@ from typing import Final
 import numpy as np
 
 from interfaces.domain.image import Pilot
+from interfaces.domain.measured import power_mw
 from interfaces.domain.telemetry import ScanRecord
 from interfaces.domain.topology import Topology
-from interfaces.domain.units import MILLI, MISSING, Ints, a_from_ma, w_from_mw
+from interfaces.domain.units import MISSING, Ints, a_from_ma, kw_from_mw, kw_from_w, kwh_from_wh, w_from_mw
 
 LIVE_SCHEMA: Final[int] = 1
-PER_KILO: Final[int] = 1000
-LOW_VOLTAGE_SHARE: Final[float] = 0.85
-"""EN 50160 knows no supply below 85 % of nominal; a charger at rest that reports less is read at nominal."""
+REACHABLE_S: Final[float] = 30.0
 
 
 @dataclass(frozen=True, slots=True)
 class CircuitLive:
-    """One metered circuit. ``power_kw`` net import and ``current_a``, None also where the meter has not answered for
-    30 s more than its period; ``assets_kw`` what the flexible assets below were measured to draw,
-    so that the difference is the building; ``background_a`` what the controller reserves for it per phase.
+    """One metered circuit. ``power_kw`` net import and ``current_a``, None also where the meter has not answered for 30
+    s more than its period; ``assets_kw`` what the flexible assets below were measured to draw, so that the difference
+    is the building (and an asset that tells nothing); ``background_a`` what the controller reserves for it per phase.
     """
 
     id: str
@@ -72,9 +71,6 @@ class LiveStatus:
     schema: int = LIVE_SCHEMA
 
 
-REACHABLE_S: Final[float] = 30.0
-
-
 def live_status(record: ScanRecord, topology: Topology, site: str) -> LiveStatus:
     """The status of one scan; ``record`` and ``topology`` of the same site file."""
     image = record.image
@@ -93,15 +89,11 @@ def live_status(record: ScanRecord, topology: Topology, site: str) -> LiveStatus
 
 
 def _asset_power_w(record: ScanRecord, topology: Topology) -> list[float | None]:
-    """Measured power per asset; nominal voltage where a phase's is not believable, None where no current is known."""
+    """Measured power per asset, None where not all of its currents are known."""
     image = record.image
-    nominal = topology.nominal_mv
-    believed = image.asset_mv >= nominal * LOW_VOLTAGE_SHARE
-    volts = np.where(believed, image.asset_mv, nominal) / MILLI
-    amps = np.where(image.asset_ma == MISSING, 0, image.asset_ma) / MILLI
-    unknown = ((image.asset_ma == MISSING) & (topology.wired > 0)).any(axis=1)
-    power = (amps * volts).sum(axis=1)
-    return [None if absent else float(watts) for absent, watts in zip(unknown.tolist(), power.tolist(), strict=True)]
+    unknown = ((image.asset_ma == MISSING) & (topology.wired > 0)).any(axis=1).tolist()
+    power = power_mw(image, topology).tolist()
+    return [None if absent else w_from_mw(milliwatts) for absent, milliwatts in zip(unknown, power, strict=True)]
 
 
 def _circuit(c: int, record: ScanRecord, topology: Topology, power_w: list[float | None]) -> CircuitLive:
@@ -112,8 +104,8 @@ def _circuit(c: int, record: ScanRecord, topology: Topology, power_w: list[float
     silent = record.now_s - float(image.meter_sample_s[c]) > REACHABLE_S + float(topology.meter_period_s[c])
     return CircuitLive(
         id=topology.circuits[c].id,
-        power_kw=None if silent or meter_mw == MISSING else w_from_mw(meter_mw) / PER_KILO,
-        assets_kw=sum(below) / PER_KILO,
+        power_kw=None if silent or meter_mw == MISSING else kw_from_mw(meter_mw),
+        assets_kw=kw_from_w(sum(below)),
         current_a=(None, None, None) if silent else _three(image.meter_ma[c]),
         background_a=_known(record.report.background_ma[c]),
     )
@@ -130,9 +122,9 @@ def _asset(i: int, record: ScanRecord, topology: Topology, power_w: list[float |
         pilot=int(image.pilot[i]),
         # A duration carries the session's age from the monotonic clock to the wall clock.
         plugged_in_epoch_s=record.epoch_s - (record.now_s - plugged_s) if np.isfinite(plugged_s) else None,
-        energy_kwh=float(report.energy_wh[i]) / PER_KILO,
+        energy_kwh=kwh_from_wh(float(report.energy_wh[i])),
         tag=image.tag[i],
-        power_kw=None if watts is None else watts / PER_KILO,
+        power_kw=None if watts is None else kw_from_w(watts),
         setpoint_a=a_from_ma(int(record.commands.setpoint_ma[i])),
         offered_a=None if offered == MISSING else a_from_ma(offered),
         phases=(int(use[0]), int(use[1]), int(use[2])),

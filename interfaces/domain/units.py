@@ -23,6 +23,8 @@ NEVER_S: Final[float] = float("-inf")
 """Time of something that has not happened; ages computed from it are infinite."""
 
 MILLI: Final[int] = 1000
+MW_PER_KW: Final[int] = MILLI * MILLI
+"""Milliwatts, for columns; single values have their functions below."""
 PERMILLE: Final[int] = 1000
 SECONDS_PER_MINUTE: Final[int] = 60
 SECONDS_PER_QUARTER: Final[int] = 900
@@ -50,6 +52,16 @@ def w_from_mw(power_mw: int) -> float:
     return power_mw / MILLI
 
 
+def kw_from_w(power_w: float) -> float:
+    """Watts to kilowatts."""
+    return power_w / MILLI
+
+
+def kw_from_mw(power_mw: float) -> float:
+    """Milliwatts to kilowatts."""
+    return power_mw / MW_PER_KW
+
+
 def w_from_kw(power_kw: float) -> float:
     """Kilowatts (or kvar) to watts (or var), to the milliwatt."""
     return round(power_kw * MILLI, 3)
@@ -63,6 +75,11 @@ def mv_from_v(voltage_v: float) -> int:
 def kwh_from_ws(energy_ws: float) -> float:
     """Watt-seconds to kilowatt-hours."""
     return energy_ws / (MILLI * SECONDS_PER_HOUR)
+
+
+def kwh_from_wh(energy_wh: float) -> float:
+    """Watt-hours to kilowatt-hours."""
+    return energy_wh / MILLI
 
 
 def wh_from_kwh(energy_kwh: float) -> float:

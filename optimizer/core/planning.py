@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from interfaces.domain.plan import MOST_MW, MOST_PPM, Plan
-from interfaces.domain.units import MILLI, Floats, Ints, frozen_floats, frozen_ints
+from interfaces.domain.units import MW_PER_KW, Floats, Ints, frozen_floats, frozen_ints
 from optimizer.core.check import refusals
 from optimizer.core.compile import Compiled, compile_problem
 from optimizer.core.heuristic import heuristic
@@ -28,7 +28,6 @@ from optimizer.core.verify import verify
 
 DEADLINE_S: Final[float] = 20.0
 """For one solve. Sites of 300 cars take a fifth of a second; whoever takes this long is stuck."""
-MW_PER_KW: Final[int] = MILLI * MILLI
 
 
 @dataclass(slots=True)

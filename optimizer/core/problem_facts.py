@@ -5,13 +5,14 @@ Limits are the controller's own: ``facts_of`` takes them from its topology, so t
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final
 
 from pydantic import Field
 
 from interfaces.domain.topology import PHASES, Asset, AssetKind, Topology
-from interfaces.domain.units import MILLI, MISSING, w_from_mw
+from interfaces.domain.units import MILLI, MISSING, kw_from_mw, kw_from_w
 from optimizer.core.problem_types import STRICT, Amps, Efficiency, Id, Kw, Kwh, PerPhase, Phase, Phases, Share
 
 BATTERY_EFFICIENCY: Final[float] = 0.95
@@ -150,7 +151,7 @@ def circuits_of(topology: Topology) -> tuple[CircuitFacts, ...]:
                 background_max_a=None if int(worst_ma[0]) == MISSING else _amps(worst_ma.tolist()),
                 metered=bool(topology.metered[k]),
                 firm_export=bool(topology.firm_export[k]),
-                max_import_kw=None if power_mw == MISSING else w_from_mw(power_mw) / MILLI,
+                max_import_kw=None if power_mw == MISSING else kw_from_mw(power_mw),
             )
         )
     return tuple(found)
@@ -176,10 +177,27 @@ def evses_of(topology: Topology) -> tuple[EvseFacts, ...]:
     )
 
 
+def batteries_of(topology: Topology, capacity_kwh: Mapping[str, float]) -> tuple[BatteryFacts, ...]:
+    """The controller's batteries; no topology knows their capacity."""
+    volts = topology.nominal_mv / MILLI
+    return tuple(
+        BatteryFacts(
+            id=asset.id,
+            circuit=asset.circuit,
+            phases=_phases(asset),
+            capacity_kwh=capacity_kwh[asset.id],
+            charge_kw=kw_from_w(asset.max_a * volts * len(asset.phases)),
+            discharge_kw=kw_from_w(asset.max_export_a * volts * len(asset.phases)),
+        )
+        for asset in topology.assets
+        if asset.kind == AssetKind.BATTERY
+    )
+
+
 def facts_of(topology: Topology, *, site: str, time_zone: str) -> SiteFacts:
     """Facts of circuits, EVSEs and PV from the controller's topology.
 
-    A battery needs its capacity and a buffer its band, which no topology knows: the caller adds them by ``replace``.
+    A buffer needs its band, which no topology knows, batteries come from ``batteries_of``: the caller adds them.
     """
     volts = topology.nominal_mv / MILLI
     plants = (asset for asset in topology.assets if asset.kind == AssetKind.PV and asset.max_export_a > 0)
@@ -194,7 +212,7 @@ def facts_of(topology: Topology, *, site: str, time_zone: str) -> SiteFacts:
                 id=asset.id,
                 circuit=asset.circuit,
                 phases=_phases(asset),
-                rated_kw=asset.max_export_a * volts * len(asset.phases) / MILLI,
+                rated_kw=kw_from_w(asset.max_export_a * volts * len(asset.phases)),
                 curtailable=True,
                 step_a=asset.step_a,
             )

@@ -100,6 +100,7 @@ class Session:
     ``delivered_kwh``: since plug-in, at the EVSE's meter. ``soc_pct``: now where the charger tells it; at plug-in where
     a person entered it or it is the last known one less what was driven since. ``soc_uncertainty_pct``: plus or minus;
     None: the usual one of its source. ``phases_used``: grid phases learned, None: not yet, so that all count.
+    ``expected``: what its past says of it, which counts where nobody said anything.
     ``arrives_epoch_s``: of a car that is announced and not here yet; ``plugged_in_epoch_s`` is the same then.
     """
 
@@ -119,6 +120,7 @@ class Session:
     never_pause: bool = False
     priority: Priority | None = None
     target: Target | None = None
+    expected: Target | None = None
     arrives_epoch_s: EpochS | None = None
 
 

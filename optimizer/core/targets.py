@@ -1,8 +1,9 @@
 """From what people want to what the plan must give: which wish counts, until when, and how many kWh that is.
 
 Precedence, first one that is there: the session's own target (the driver's page, the portal), the vehicle's, the weekly
-pattern of the profile behind the RFID tag, the imported schedule, the site's default. Who comes later adds nothing: a
-target is taken whole, never mixed. No wish is refused: what is beyond reason is clamped, and a note says so.
+pattern of the profile behind the RFID tag, the imported schedule, what its past says, the site's default. Who comes
+later adds nothing: a target is taken whole, never mixed. No wish is refused: what is beyond reason is clamped, and a
+note says so.
 
 kWh are asked of the EVSE's meter. km and % are range and charge *at departure* where the state of charge is known, from
 whatever source; where it is not they are range and charge *to add since plug-in*.
@@ -20,7 +21,7 @@ from optimizer.core.problem import Problem
 from optimizer.core.problem_state import Profile, ScheduleEntry, Session, SocSource, Target, Unit, Vehicle
 from optimizer.core.problem_types import DAYS
 
-TargetSource: TypeAlias = Literal["session", "vehicle", "profile", "schedule", "site"]
+TargetSource: TypeAlias = Literal["session", "vehicle", "profile", "schedule", "past", "site"]
 
 SOC_UNCERTAINTY_PCT: Final[dict[SocSource, float]] = {"charger": 1.0, "entered": 5.0, "last_known": 15.0, "none": 0.0}
 """A charger passes on what the car shows; people read a gauge; what was driven since is an estimate."""
@@ -150,6 +151,8 @@ def choose(problem: Problem, session: Session, profile: Profile | None, vehicle:
     if entry is not None:
         target = Target(unit=entry.unit, amount=entry.amount, guaranteed_kwh=entry.guaranteed_kwh)
         return Choice(target, "schedule", entry.departure_epoch_s)
+    if session.expected is not None:
+        return Choice(session.expected, "past", _moment(problem, session, session.expected))
     default = problem.settings.default_target
     return Choice(default, "site", _moment(problem, session, default))
 

@@ -5,17 +5,16 @@ Relative paths count from the file's folder. The keys are described in docs/opti
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter
 
 from forecasting.core.load import BuildingUse
 from forecasting.core.sessions import SiteClass
-from interfaces.command_line import read_file
-from interfaces.domain.site_yaml import MAX_BYTES, Document, read_yaml, shown
+from interfaces.config_file import read_config
+from interfaces.domain.site_yaml import Document, shown
 from interfaces.errors import UserError
 from interfaces.sources.prices.zones import find_zone
 from optimizer.core.problem import HORIZON_STEPS
@@ -110,24 +109,10 @@ def load_config(file: Path) -> OptimizerConfig:
     Raises:
         UserError: it cannot be read or has problems; the sentence names the first by line and path.
     """
-    content = read_file(file, limit_bytes=MAX_BYTES)
-    document = read_yaml(content.decode("utf-8", "replace"))
-    if document.problems:
-        first = document.problems[0]
-        raise UserError(f"{file}:{first.line} {first.path}: {first.message}")
-    try:
-        found = _ADAPTER.validate_json(json.dumps(document.value if document.value is not None else {}))
-    except ValidationError as error:
-        first_error = error.errors(include_url=False)[0]
-        place = tuple(first_error["loc"])
-        raise UserError(f"{file}:{document.line_of(place)} {shown(place)}: {_told(first_error['msg'])}") from error
+    found, document = read_config(file, _ADAPTER)
     _check(file, document, found)
     folder = file.absolute().parent
     return replace(found, sites=tuple(_placed(entry, folder) for entry in found.sites))
-
-
-def _told(message: str) -> str:
-    return "this key is unknown" if "Unexpected keyword" in message else message[0].lower() + message[1:]
 
 
 def _check(file: Path, document: Document, found: OptimizerConfig) -> None:

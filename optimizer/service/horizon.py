@@ -17,14 +17,14 @@ import numpy as np
 from forecasting.core.pv import WeatherColumns
 from interfaces.domain.live import LiveStatus
 from interfaces.domain.plan import Plan
-from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_QUARTER
+from interfaces.domain.units import SECONDS_PER_DAY, SECONDS_PER_QUARTER, kw_from_mw
 from optimizer.core.planning import Live, Planned, Refused, plan_of, plan_problem
 from optimizer.core.problem import Problem
 from optimizer.core.problem_money import Dynamic
 from optimizer.core.problem_state import Session, Target
 from optimizer.service.memory import SiteMemory
 from optimizer.service.observed import problem_of
-from optimizer.service.outlook import Models, outlook_of
+from optimizer.service.outlook import Models, expected_targets, outlook_of
 from optimizer.service.record import Outlook, SiteRecord
 
 PERIOD_S: Final[float] = 300.0
@@ -55,10 +55,20 @@ class Issued:
 
 
 class SitePlanner:
-    """One site's planner. ``plan`` is the one in force; ``sequence`` the last one given out."""
+    """One site's planner. ``plan`` is the one in force; ``sequence`` the last one given out. ``guesses``: sessions
+    about which nobody said anything get what their past says instead of the site's default target.
+    """
 
-    def __init__(self, record: SiteRecord, models: Models, *, period_s: float = PERIOD_S, sequence: int = 0) -> None:
-        self.record, self.models = record, models
+    def __init__(
+        self,
+        record: SiteRecord,
+        models: Models,
+        *,
+        period_s: float = PERIOD_S,
+        sequence: int = 0,
+        guesses: bool = False,
+    ) -> None:
+        self.record, self.models, self.guesses = record, models, guesses
         self.memory = SiteMemory(record.topology)
         self.plan: Plan | None = None
         self.sequence = sequence
@@ -107,12 +117,14 @@ class SitePlanner:
         if outlook is None:
             outlook = self._outlook(weather, now_epoch_s)
         self._learn_errors()
+        guess = expected_targets(self.models, self.memory, now_epoch_s, skip=wishes) if self.guesses else {}
         problem = problem_of(
             self.record,
             self.memory,
             outlook,
             prices=prices,
             wishes=wishes,
+            expected=guess,
             previous=self.plan,
             margin_kw=self.margin_kw,
             now_epoch_s=now_epoch_s,
@@ -157,7 +169,7 @@ class SitePlanner:
         t = int((status.epoch_s - plan.start_epoch_s) // plan.step_s)
         if not 0 <= t < len(plan.planned_import_mw):
             return
-        said_kw = float(plan.planned_import_mw[t]) / MILLI / MILLI
+        said_kw = kw_from_mw(float(plan.planned_import_mw[t]))
         if abs(measured - said_kw) <= max(DEVIATION_KW, DEVIATION_SHARE * abs(said_kw)):
             self._deviating_since = None
         elif self._deviating_since is None:
@@ -170,7 +182,7 @@ class SitePlanner:
         t = int((now_epoch_s - plan.start_epoch_s) // plan.step_s) + 1
         if t < len(plan.planned_import_mw):
             start = int(plan.start_epoch_s) + t * plan.step_s
-            self._said_kw[start] = float(plan.planned_import_mw[t]) / MILLI / MILLI
+            self._said_kw[start] = kw_from_mw(float(plan.planned_import_mw[t]))
 
     def _learn_errors(self) -> None:
         if not self._said_kw:

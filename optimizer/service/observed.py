@@ -13,7 +13,7 @@ import numpy as np
 from interfaces.domain.live import AssetLive, LiveStatus, car_connected
 from interfaces.domain.plan import Plan
 from interfaces.domain.topology import PHASES
-from interfaces.domain.units import MILLI, Floats
+from interfaces.domain.units import MILLI, Floats, kw_from_w
 from optimizer.core.problem import ArrivalForecast, CircuitForecast, Forecast, PreviousPlan, Problem, PvForecast
 from optimizer.core.problem_money import Capacity, Contract, Dynamic, OperatorLimit, Tariff
 from optimizer.core.problem_state import BatteryState, Session, SiteState, Target
@@ -21,7 +21,6 @@ from optimizer.core.problem_types import MAX_STEPS
 from optimizer.service.memory import SiteMemory
 from optimizer.service.record import Outlook, SiteRecord
 
-W_PER_KW: Final[int] = 1000
 OPERATOR_HOLD_S: Final[float] = 6 * 3600.0
 """A limit in force whose end nobody announced is planned to last this long; each new plan looks again."""
 
@@ -33,6 +32,7 @@ def problem_of(
     *,
     prices: Dynamic | None,
     wishes: Mapping[str, Target],
+    expected: Mapping[str, Target],
     previous: Plan | None,
     margin_kw: float,
     now_epoch_s: float,
@@ -46,6 +46,7 @@ def problem_of(
         outlook: what is expected.
         prices: of the market; None keeps the tariff's own energy price.
         wishes: the sessions' own targets by EVSE.
+        expected: what the past says of the others; it counts behind all that anybody said.
         previous: the plan in force.
         margin_kw: what the peak of a quarter is missed by, as learned.
         now_epoch_s: when the plan begins.
@@ -62,7 +63,11 @@ def problem_of(
         state=SiteState(
             topology_version=status.topology_version,
             taken_epoch_s=status.epoch_s,
-            sessions=tuple(_session(a, wishes, memory) for a in status.assets if _wants_a_plan(a, record, memory)),
+            sessions=tuple(
+                _session(asset, wishes, expected, memory)
+                for asset in status.assets
+                if _wants_a_plan(asset, record, memory)
+            ),
             announced=announced,
             batteries=tuple(BatteryState(b.id, _soc(status, b.id)) for b in record.batteries),
             imported_in_quarter_kwh=memory.imported_this_quarter_kwh(),
@@ -85,7 +90,9 @@ def _wants_a_plan(asset: AssetLive, record: SiteRecord, memory: SiteMemory) -> b
     return is_evse and car_connected(asset) and asset.reachable and asset.id not in memory.habits.asleep
 
 
-def _session(asset: AssetLive, wishes: Mapping[str, Target], memory: SiteMemory) -> Session:
+def _session(
+    asset: AssetLive, wishes: Mapping[str, Target], expected: Mapping[str, Target], memory: SiteMemory
+) -> Session:
     i = memory.topology.index[asset.id]
     own_a, needs_a = memory.habits.max_a(asset.id), memory.habits.min_a(asset.id)
     seen = memory.habits.phases(asset.id)
@@ -104,6 +111,7 @@ def _session(asset: AssetLive, wishes: Mapping[str, Target], memory: SiteMemory)
         # Nobody knows yet how fast it charges: a few minutes now tell, hours later would be too late.
         deferrable=None if seen is not None else False,
         target=wishes.get(asset.id),
+        expected=expected.get(asset.id),
     )
 
 
@@ -154,7 +162,7 @@ def _contract(record: SiteRecord, status: LiveStatus, now_epoch_s: float) -> Con
     """The contract, with the limit that the site says the operator has set now."""
     if status.operator_limit_w is None:
         return record.contract
-    now = OperatorLimit(now_epoch_s, now_epoch_s + OPERATOR_HOLD_S, import_kw=status.operator_limit_w / W_PER_KW)
+    now = OperatorLimit(now_epoch_s, now_epoch_s + OPERATOR_HOLD_S, import_kw=kw_from_w(status.operator_limit_w))
     return replace(record.contract, operator=(*record.contract.operator, now))
 
 

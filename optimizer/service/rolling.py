@@ -28,7 +28,7 @@ from optimizer.service.horizon import PERIOD_S, Issued, SitePlanner
 from optimizer.service.outlook import Models
 from optimizer.service.port import LinkError, SiteLink, Wish
 from optimizer.service.record import SiteRecord
-from optimizer.service.wanted import Guess, ScheduleFile, entries_of, targets_of, wishes_of
+from optimizer.service.wanted import ScheduleFile, entries_of, targets_of, wishes_of
 
 log = logging.getLogger(__name__)
 
@@ -56,14 +56,14 @@ class Market:
 
 @dataclass(frozen=True, slots=True)
 class SiteTask:
-    """One site to plan for. ``guess``: how sessions nobody spoke about are planned. Without ``market`` the tariff's own
+    """One site to plan for. ``guesses``: see ``SitePlanner``. Without ``market`` the tariff's own
     prices hold, without ``weather`` PV is expected from the climate.
     """
 
     record: SiteRecord
     models: Models
     link: SiteLink
-    guess: Guess
+    guesses: bool = False
     market: Market | None = None
     weather: Feed[WeatherSeries] | None = None
     schedules: tuple[ScheduleFile, ...] = ()
@@ -111,7 +111,7 @@ class _Site:
         self.task = task
         self.id = task.record.id
         self.conditions = Conditions(self.id)
-        self.planner = SitePlanner(task.record, task.models)
+        self.planner = SitePlanner(task.record, task.models, guesses=task.guesses)
         self.started = False
         self.behind = True
         self.first_s = first_s
@@ -130,7 +130,7 @@ class _Site:
     def fresh_planner(self) -> None:
         """The planner anew with all it knew: whatever made it fail may be in its solver's model."""
         old = self.planner
-        self.planner = SitePlanner(old.record, old.models, sequence=old.sequence)
+        self.planner = SitePlanner(old.record, old.models, sequence=old.sequence, guesses=old.guesses)
         self.planner.memory, self.planner.plan = old.memory, old.plan
 
 
@@ -274,7 +274,7 @@ class Rolling:
 
     def _plan(self, site: _Site, reason: str, now_epoch_s: float) -> Outcome:
         planner = site.planner
-        wishes = wishes_of(planner.record, planner.memory, site.wishes, site.task.guess, now_epoch_s)
+        wishes = wishes_of(planner.memory, site.wishes)
         weather = None if site.weather is None else site.weather[1]
         made = planner.make(now_epoch_s, prices=site.prices, wishes=wishes, weather=weather)
         site.conditions.say("refused", "; ".join(made.reasons) if isinstance(made, Refused) else "")

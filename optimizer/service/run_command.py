@@ -17,7 +17,8 @@ from forecasting.core.sessions import Place
 from interfaces.command_line import command_parser
 from interfaces.domain.series import PriceSeries, WeatherSeries
 from interfaces.domain.site_file import Site, topology_of
-from interfaces.domain.topology import PHASES, AssetKind, Topology
+from interfaces.domain.topology import AssetKind, Topology
+from interfaces.domain.units import kw_from_w
 from interfaces.drivers.clock import epoch_s, monotonic_s
 from interfaces.drivers.facts import all_facts
 from interfaces.drivers.signing import Signer
@@ -29,7 +30,7 @@ from interfaces.sources.prices.known import PriceSource, price_source
 from interfaces.sources.prices.zones import find_zone
 from interfaces.sources.weather.known import weather_source
 from optimizer.core.problem import Settings
-from optimizer.core.problem_facts import BatteryFacts
+from optimizer.core.problem_facts import batteries_of
 from optimizer.service.config import OptimizerConfig, PricesEntry, SiteEntry, load_config
 from optimizer.service.feed import Feed, price_window, weather_window
 from optimizer.service.local_link import LocalLink
@@ -38,12 +39,11 @@ from optimizer.service.prices_command import TOKEN_VARIABLE
 from optimizer.service.record import READY_AHEAD_S, SiteRecord
 from optimizer.service.rolling import Market, Outcome, Rolling, SiteTask
 from optimizer.service.source_fetching import new_fetcher
-from optimizer.service.wanted import Guess, ScheduleFile
+from optimizer.service.wanted import ScheduleFile
 
 log = logging.getLogger(__name__)
 
 STEP_S: Final[float] = 1.0
-W_PER_KW: Final[int] = 1000
 
 
 def run(argv: list[str]) -> None:
@@ -154,7 +154,7 @@ class Tasks:
             record=record_of(entry, site, topology),
             models=models_of(entry, site, topology),
             link=LocalLink(entry.link, info.id, None if entry.key is None else Signer.of_file(entry.key)),
-            guess=Guess(models_of(entry, site, topology) if entry.default_target is None else None),
+            guesses=entry.default_target is None,
             market=None if entry.prices is None else self._market(entry, entry.prices),
             weather=self._weather(entry, site) if entry.weather else None,
             schedules=tuple(ScheduleFile(s.file, info.time_zone, s.vehicle) for s in entry.schedules),
@@ -193,7 +193,7 @@ def record_of(entry: SiteEntry, site: Site, topology: Topology) -> SiteRecord:
         time_zone=site.info.time_zone,
         topology=topology,
         tariff=entry.tariff,
-        batteries=_batteries(site, topology),
+        batteries=batteries_of(topology, {b.id: b.capacity_kwh for b in site.batteries}),
         contract=entry.contract,
         vehicles=entry.vehicles,
         profiles=entry.profiles,
@@ -212,7 +212,7 @@ def models_of(entry: SiteEntry, site: Site, topology: Topology) -> Models:
     Raises:
         UserError: planes of a plant that the site does not have, or without a place.
     """
-    rated_kw = {plant.id: plant.rated_w / W_PER_KW for plant in site.pv}
+    rated_kw = {plant.id: kw_from_w(plant.rated_w) for plant in site.pv}
     plants = {}
     for pv in entry.pv:
         i = topology.index.get(pv.id)
@@ -224,19 +224,3 @@ def models_of(entry: SiteEntry, site: Site, topology: Topology) -> Models:
         planes = tuple(PvPlane(plane.tilt_deg, plane.azimuth_deg, plane.kwp) for plane in pv.planes)
         plants[pv.id] = PvPlant(place.latitude, place.longitude, planes, rated_kw[pv.id])
     return Models(Place(entry.site_class, site.info.time_zone, entry.country), plants, use=entry.building)
-
-
-def _batteries(site: Site, topology: Topology) -> tuple[BatteryFacts, ...]:
-    """Those the controller drives."""
-    return tuple(
-        BatteryFacts(
-            id=battery.id,
-            circuit=battery.circuit,
-            phases=tuple(PHASES[p] for p in topology.assets[topology.index[battery.id]].phases),  # type: ignore[misc]
-            capacity_kwh=battery.capacity_kwh,
-            charge_kw=battery.max_charge_w / W_PER_KW,
-            discharge_kw=battery.max_discharge_w / W_PER_KW,
-        )
-        for battery in site.batteries
-        if battery.id in topology.index
-    )

@@ -15,10 +15,10 @@ from rich.table import Table
 from interfaces.command_line import command_parser, print_json, read_file
 from interfaces.domain.plan import MOST_PPM
 from interfaces.domain.series import utc_text
-from interfaces.domain.units import MILLI
+from interfaces.domain.units import MILLI, kw_from_mw
 from interfaces.errors import UserError
 from optimizer.core.codec import MAX_BYTES, problem_from_json, problem_schema
-from optimizer.core.planning import DEADLINE_S, MW_PER_KW, Planned, Refused, plan_problem
+from optimizer.core.planning import DEADLINE_S, Planned, Refused, plan_problem
 
 if TYPE_CHECKING:
     from optimizer.core.problem import Problem
@@ -81,7 +81,7 @@ def figures(problem: Problem, planned: Planned) -> dict[str, object]:
         "assets": list(planned.assets),
         "setpoint_a": [[ma / MILLI for ma in row] for row in planned.setpoint_ma.tolist()],
         "value_eur_per_kwh": [[ppm / PPM for ppm in row] for row in planned.value_ppm.tolist()],
-        "planned_import_kw": [mw / MW_PER_KW for mw in planned.planned_import_mw.tolist()],
+        "planned_import_kw": [kw_from_mw(mw) for mw in planned.planned_import_mw.tolist()],
         "load_kw": _rounded(planned.believed_load_kw.tolist()),
         "pv_kw": _rounded(planned.believed_pv_kw.tolist()),
         "import_eur_per_kwh": _rounded(planned.import_eur_per_kwh.tolist()),
@@ -159,7 +159,7 @@ def _show(problem: Problem, planned: Planned) -> None:
         table.add_row(
             when.strftime("%a %H:%M"),
             f"{planned.import_eur_per_kwh[t]:.4f}",
-            f"{planned.planned_import_mw[t] / MW_PER_KW:.2f}",
+            f"{kw_from_mw(planned.planned_import_mw[t]):.2f}",
             *(f"{planned.setpoint_ma[t, k] / MILLI:g}" for k in shown),
         )
     console.print(table)

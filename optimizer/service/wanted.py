@@ -1,10 +1,9 @@
-"""Who wants what: schedules from files, wishes from the link, and a guess for those about whom nobody said anything."""
+"""Who wants what: schedules from files, wishes from the link, and what the site is told of them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -21,13 +20,9 @@ from interfaces.errors import UserError
 from interfaces.sources.schedules import csv_file, icalendar_file, xlsx_file
 from interfaces.sources.schedules.rows import MOST_BYTES
 from optimizer.core.problem_state import ScheduleEntry, Target
-from optimizer.core.targets import needs_of
 from optimizer.service.horizon import Issued
 from optimizer.service.memory import SESSION_JITTER_S, SiteMemory
-from optimizer.service.observed import problem_of
-from optimizer.service.outlook import Models, expected_targets
 from optimizer.service.port import Wish
-from optimizer.service.record import Outlook, SiteRecord
 
 AGAIN_S: Final[float] = 6 * SECONDS_PER_HOUR
 """Recurring events of a calendar are expanded anew after this, also when the file is the same."""
@@ -101,41 +96,17 @@ def entries_of(trips: Iterable[Trip], default: Target, now_epoch_s: float) -> tu
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Guess:
-    """How sessions nobody spoke about are guessed; ``models`` None: they get the site's default target."""
-
-    models: Models | None
-
-
-def wishes_of(
-    record: SiteRecord, memory: SiteMemory, told: Iterable[Wish], guess: Guess, now_epoch_s: float
-) -> dict[str, Target]:
-    """The sessions' own targets by EVSE. A wish holds for the session it was said for. The guess comes behind all that
-    anybody said: the wish, the vehicle, the profile, the schedule.
-    """
+def wishes_of(memory: SiteMemory, told: Iterable[Wish]) -> dict[str, Target]:
+    """The sessions' own targets by EVSE. A wish holds for the session it was said for."""
     status = memory.last
     if status is None:
         return {}
     began = {a.id: a.plugged_in_epoch_s for a in status.assets if car_connected(a)}
-    wishes = {wish.evse: wish.target for wish in told if _same(began.get(wish.evse), wish.plugged_in_epoch_s)}
-    if guess.models is None:
-        return wishes
-    said = _said(record, memory, wishes, now_epoch_s)
-    return {**expected_targets(guess.models, memory, now_epoch_s, skip=said), **wishes}
+    return {wish.evse: wish.target for wish in told if _same(began.get(wish.evse), wish.plugged_in_epoch_s)}
 
 
 def _same(began_epoch_s: float | None, wished_epoch_s: float) -> bool:
     return began_epoch_s is not None and abs(began_epoch_s - wished_epoch_s) <= SESSION_JITTER_S
-
-
-def _said(record: SiteRecord, memory: SiteMemory, wishes: Mapping[str, Target], now_epoch_s: float) -> frozenset[str]:
-    """EVSEs about whose session somebody said something."""
-    nothing = Outlook(0, {}, {}, {}, {})
-    asked = problem_of(
-        record, memory, nothing, prices=None, wishes=wishes, previous=None, margin_kw=0.0, now_epoch_s=now_epoch_s
-    )
-    return frozenset(need.evse for need in needs_of(asked) if need.source != "site")
 
 
 def targets_of(issued: Issued) -> Targets:

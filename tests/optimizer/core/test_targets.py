@@ -31,20 +31,21 @@ def at(text: str, zone: str = BRUSSELS) -> float:
 
 # Precedence.
 
-LEVELS = ("session", "vehicle", "profile", "schedule", "site")
+LEVELS = ("session", "vehicle", "profile", "schedule", "past", "site")
 
 
-@pytest.mark.parametrize("first", range(5))
+@pytest.mark.parametrize("first", range(len(LEVELS)))
 def test_the_first_wish_of_the_precedence_counts(first: int):
     there = set(LEVELS[first:])
     one = session("a", tag="T", vehicle="car")
     one = replace(one, target=wish("kwh", 1) if "session" in there else None)
+    one = replace(one, expected=wish("kwh", 5) if "past" in there else None)
     found = need(
         one,
         vehicles=(replace(CAR, target=wish("kwh", 2) if "vehicle" in there else None),),
         profiles=(Profile("T", weekly=(WeeklyTarget(("sat",), "07:00", "kwh", 3),) if "profile" in there else ()),),
         schedule=(ScheduleEntry(NOW + HOUR, "kwh", 4, tag="T"),) if "schedule" in there else (),
-        settings=Settings(default_target=Target("kwh", 5)),
+        settings=Settings(default_target=Target("kwh", 6)),
     )
     assert found.source == LEVELS[first]
     assert found.energy_kwh == first + 1

@@ -71,7 +71,14 @@ def memory(*statuses: LiveStatus) -> SiteMemory:
 
 
 def problem(site: SiteMemory | None = None, record: SiteRecord = RECORD, **changes: object) -> Problem:
-    known: dict[str, object] = {"prices": None, "wishes": {}, "previous": None, "margin_kw": 0.0, "now_epoch_s": NOW}
+    known: dict[str, object] = {
+        "prices": None,
+        "wishes": {},
+        "expected": {},
+        "previous": None,
+        "margin_kw": 0.0,
+        "now_epoch_s": NOW,
+    }
     return problem_of(record, site or memory(), OUTLOOK, **{**known, **changes})  # type: ignore[arg-type]
 
 

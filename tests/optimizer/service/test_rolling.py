@@ -23,7 +23,7 @@ from optimizer.service.feed import weather_columns
 from optimizer.service.local_link import LocalLink
 from optimizer.service.port import LinkError, Received
 from optimizer.service.rolling import SILENT_S, Rolling
-from optimizer.service.wanted import Guess, ScheduleFile
+from optimizer.service.wanted import ScheduleFile
 from tests.interfaces.sources.kit import HTML, Reply, Server, Time, http_server
 from tests.optimizer.service.yard import (
     DAY_S,
@@ -131,7 +131,7 @@ def test_who_said_something_counts_before_the_schedule_and_the_guess_comes_last(
     trips = tmp_path / "trips.csv"
     trips.write_text("evse,departure,kwh\nleft,2026-11-23 11:45,17\n")
     car = Car("AA", at("08:00"), at("18:00"), 30.0)
-    others = {"schedules": (ScheduleFile(trips, "Europe/Brussels"),), "guess": Guess(MODELS)}
+    others = {"schedules": (ScheduleFile(trips, "Europe/Brussels"),), "guesses": True}
     rolling, yard = started(tmp_path, time, car, **others)
     play(rolling, [yard], time, at("09:02"))
     guessed = targets(yard.folder)

@@ -26,7 +26,6 @@ from optimizer.service.outlook import Models
 from optimizer.service.record import SiteRecord
 from optimizer.service.rolling import Market, Rolling, SiteTask
 from optimizer.service.run_command import Inline
-from optimizer.service.wanted import Guess
 from tests.interfaces.sources import kit
 from tests.interfaces.sources.kit import Reply, Server, Time
 
@@ -92,7 +91,6 @@ def market_of(server: Server, time: Time, cache: Path) -> Market:
 
 
 def task_of(folder: Path, record: SiteRecord = RECORD, market: Market | None = None, **others: object) -> SiteTask:
-    others.setdefault("guess", Guess(None))
     return SiteTask(record, MODELS, LocalLink(folder, record.id), market=market, **others)  # type: ignore[arg-type]
 
 
