@@ -11,9 +11,10 @@ import asyncio
 import logging
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiomqtt
 from paho.mqtt import client as paho
@@ -22,6 +23,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from interfaces.drivers.mqtt_inbox import Message
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 KEEPALIVE_S: Final = 10
 """A dead broker is noticed after twice this."""
@@ -72,14 +76,27 @@ class Refused:
     reason: str
 
 
-class _ClosingSocket(ssl.SSLSocket):
-    """paho forgets a socket whose handshake failed, and leaves it open until Python collects it."""
+class _TlsSocket(ssl.SSLSocket):
+    """What paho leaves out: it forgets a socket whose handshake failed, open until Python collects it, and it never
+    looks for the far side's last word once a write has failed.
+    """
 
     def do_handshake(self, block: bool = False) -> None:
         try:
             super().do_handshake(block)
         except BaseException:
             self.close()
+            raise
+
+    def send(self, data: ReadableBuffer, flags: int = 0) -> int:
+        try:
+            return super().send(data, flags)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:
+            # With TLS 1.3 the broker's verdict may arrive, and the line be reset behind it, while we write.
+            with suppress(ssl.SSLWantReadError, ssl.SSLEOFError, ConnectionError):
+                self.recv(1)
             raise
 
 
@@ -90,7 +107,7 @@ def tls_context(broker: Broker) -> ssl.SSLContext:
         OSError: a file is missing or holds no key or certificate.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.sslsocket_class = _ClosingSocket
+    context.sslsocket_class = _TlsSocket
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_verify_locations(broker.ca_file)
     context.load_cert_chain(broker.cert_file, broker.key_file)

@@ -9,10 +9,12 @@ import asyncio
 import random
 import socket
 import ssl
+import struct
 import threading
 import time
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,6 +42,34 @@ async def failing(broker: Broker) -> LinkState:
     """The state after the first attempt, which must not succeed."""
     async with linked(broker, up=False) as box:
         return await box.until(lambda state: state.condition is not Condition.CONNECTING)
+
+
+class HastyServer:
+    """A broker of another authority that judges our certificate while we are about to write, and then resets."""
+
+    def __init__(self, keys: Path, other_keys: Path) -> None:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(keys / "broker.crt", keys / "broker.key")
+        self._context.load_verify_locations(other_keys / "ca.crt")
+        self._context.verify_mode = ssl.CERT_REQUIRED
+        self.judge, self.gone = threading.Event(), threading.Event()
+
+    def serve(self, listening: socket.socket) -> None:
+        """Answer one client."""
+        sock, _ = listening.accept()
+        with sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            heard, said = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = self._context.wrap_bio(heard, said, server_side=True)
+            with suppress(ssl.SSLCertVerificationError):
+                while True:
+                    heard.write(sock.recv(1 << 16))
+                    with suppress(ssl.SSLWantReadError):
+                        tls.do_handshake()
+                    sock.sendall(said.read())
+                    self.judge.wait(10.0)
+            sock.sendall(said.read())
+        self.gone.set()
 
 
 async def test_row_07_a_broker_of_another_authority_is_refused(broker, other_keys, figure):
@@ -138,12 +168,30 @@ async def test_row_08_the_reason_is_read_also_when_the_broker_hung_up_before_our
         ssl.SSLSocket.do_handshake(self, block)
         time.sleep(0.3)  # in the thread that connects: the broker has judged us and gone by then
 
-    monkeypatch.setattr(mqtt_session._ClosingSocket, "do_handshake", slow)
+    monkeypatch.setattr(mqtt_session._TlsSocket, "do_handshake", slow)
     keys = make_keys(tmp_path / "keys", "box-1")
     pki.revoke(keys, "box-1", datetime.now(UTC))
     for own in running(tmp_path, keys):
         state = await failing(own.broker("box-1"))
         assert state.condition is Condition.CERTIFICATE_REVOKED
+
+
+async def test_row_08_the_reason_is_read_also_when_our_first_word_breaks_the_connection(
+    broker, other_keys, monkeypatch
+):
+    hasty, send = HastyServer(broker.keys, other_keys), ssl.SSLSocket.send
+
+    def late(self: ssl.SSLSocket, data: bytes, flags: int = 0) -> int:
+        hasty.judge.set()  # nothing was there to read when we looked; now there is, and the line is reset
+        hasty.gone.wait(10.0)
+        return send(self, data, flags)
+
+    monkeypatch.setattr(ssl.SSLSocket, "send", late)
+    with socket.create_server((LOCAL, 0)) as listening:
+        threading.Thread(target=hasty.serve, args=(listening,), daemon=True).start()
+        state = await failing(replace(broker.broker("box-1"), port=listening.getsockname()[1]))
+    assert state.condition is Condition.WRONG_CA
+    assert state.reason == "the broker does not know the authority of this certificate"
 
 
 async def test_row_09_a_denied_publish_is_told(broker, figure):
