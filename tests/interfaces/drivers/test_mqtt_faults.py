@@ -24,7 +24,8 @@ import pytest
 from interfaces.drivers import mqtt_session, pki
 from interfaces.drivers.mqtt import Broker, Condition, Link, LinkState, Message, Published, Refused
 from interfaces.drivers.mqtt_state import Takeovers
-from tests.interfaces.drivers.mosquitto import LOCAL, Mosquitto, Watched, linked, make_keys, running
+from simulations.broker import LOCALHOST
+from tests.interfaces.drivers.mosquitto import Mosquitto, Watched, linked, make_keys, running
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +119,7 @@ async def test_row_07_plain_text_is_not_fallen_back_to(broker):
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(answer, LOCAL, 0)
+    server = await asyncio.start_server(answer, LOCALHOST, 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
         state = await failing(replace(broker.broker("box-1"), port=port))
@@ -187,7 +188,7 @@ async def test_row_08_the_reason_is_read_also_when_our_first_word_breaks_the_con
         return send(self, data, flags)
 
     monkeypatch.setattr(ssl.SSLSocket, "send", late)
-    with socket.create_server((LOCAL, 0)) as listening:
+    with socket.create_server((LOCALHOST, 0)) as listening:
         threading.Thread(target=hasty.serve, args=(listening,), daemon=True).start()
         state = await failing(replace(broker.broker("box-1"), port=listening.getsockname()[1]))
     assert state.condition is Condition.WRONG_CA
@@ -264,8 +265,8 @@ def handshake_up_to(version: ssl.TLSVersion, broker: Mosquitto) -> str:
     set_versions(context, version)
     try:
         with (
-            socket.create_connection((LOCAL, broker.port), timeout=10) as plain,
-            context.wrap_socket(plain, server_hostname=LOCAL) as wrapped,
+            socket.create_connection((LOCALHOST, broker.port), timeout=10) as plain,
+            context.wrap_socket(plain, server_hostname=LOCALHOST) as wrapped,
         ):
             return str(wrapped.version())
     except ssl.SSLError as error:
@@ -287,7 +288,7 @@ class old_server:  # noqa: N801  used as a context manager
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(keys / "broker.crt", keys / "broker.key")
         set_versions(self._context, ssl.TLSVersion.TLSv1_1)
-        self._socket = socket.create_server((LOCAL, 0))
+        self._socket = socket.create_server((LOCALHOST, 0))
         self._thread = threading.Thread(target=self._serve)
 
     def _serve(self) -> None:
@@ -319,7 +320,7 @@ class forwarded:  # noqa: N801
         self._server: asyncio.Server | None = None
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_connection(LOCAL, self._port)
+        far_reader, far_writer = await asyncio.open_connection(LOCALHOST, self._port)
         try:
             await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
         except ConnectionError:

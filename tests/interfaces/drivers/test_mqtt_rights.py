@@ -16,7 +16,8 @@ from interfaces.drivers import broker_files
 from interfaces.drivers.broker_files import BrokerFiles
 from interfaces.drivers.mqtt import Message, Published, Refused, Will
 from interfaces.errors import UserError
-from tests.interfaces.drivers.mosquitto import LOCAL, Mosquitto, linked, make_keys, running
+from simulations.broker import LOCALHOST
+from tests.interfaces.drivers.mosquitto import Mosquitto, linked, make_keys, running
 
 UP = ("state", "telemetry", "telemetry/live", "events", "ack")
 """What a controller writes and the cloud side reads."""
@@ -114,11 +115,11 @@ async def test_without_tls_or_without_a_certificate_nobody_connects(broker):
 def first_answer(broker: Mosquitto, *, tls: bool) -> str:
     """What the broker says to a CONNECT: what it sent, or its alert."""
     hello = b"\x10\x10\x00\x04MQTT\x05\x02\x00\x0a\x00\x00\x03abc"
-    with socket.create_connection((LOCAL, broker.port), timeout=10) as line:
+    with socket.create_connection((LOCALHOST, broker.port), timeout=10) as line:
         try:
             if tls:
                 context = ssl.create_default_context(cafile=str(broker.keys / "ca.crt"))
-                with context.wrap_socket(line, server_hostname=LOCAL) as wrapped:
+                with context.wrap_socket(line, server_hostname=LOCALHOST) as wrapped:
                     return wrapped.recv(100).hex()
             line.sendall(hello)
             return line.recv(100).hex()
@@ -129,7 +130,7 @@ def first_answer(broker: Mosquitto, *, tls: bool) -> str:
 
 
 def files(tmp_path) -> BrokerFiles:
-    return BrokerFiles(LOCAL, 1234, tmp_path / "keys", tmp_path / "data")
+    return BrokerFiles(LOCALHOST, 1234, tmp_path / "keys", tmp_path / "data")
 
 
 def test_the_paths_are_filled_in_and_nothing_else_changes(tmp_path):
@@ -139,7 +140,7 @@ def test_the_paths_are_filled_in_and_nothing_else_changes(tmp_path):
     assert changed == [
         f"acl_file {tmp_path}/acl",
         f"persistence_location {tmp_path}/data/",
-        f"listener 1234 {LOCAL}",
+        f"listener 1234 {LOCALHOST}",
         f"cafile {tmp_path}/keys/ca.crt",
         f"certfile {tmp_path}/keys/broker.crt",
         f"keyfile {tmp_path}/keys/broker.key",
