@@ -8,36 +8,34 @@ rotation puts the older one aside, so that both are valid until the fleet has mo
 from __future__ import annotations
 
 import hashlib
-import ipaddress
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import NameOID
 
+from interfaces.drivers import pki_files as files
+from interfaces.drivers.pki_files import CA_DAYS, LEAF_DAYS, NAME
 from interfaces.errors import UserError
 
-CA_DAYS: Final[int] = 20 * 365
-LEAF_DAYS: Final[int] = 825
-"""Longest life that common TLS libraries still accept of a server certificate."""
-CRL_DAYS: Final[int] = CA_DAYS
-"""A revocation list that expires locks out every controller at once; it lives as long as the authority and is replaced
-at each revocation."""
+__all__ = [
+    "LEAF_DAYS", "NAME", "RESERVED", "WARN_DAYS", "Expiry", "expiries", "fingerprint", "grant", "init", "is_revoked",
+    "issue", "key_id_of", "public_keys", "request_key", "revoke", "rotate", "server_pair", "sign_request", "utc_now",
+]  # fmt: skip
+
 WARN_DAYS: Final[int] = 30
-BACKDATE: Final[timedelta] = timedelta(hours=1)
-"""A controller's clock may lag when it first connects."""
-NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-"""A controller's name stands in topics and access rules: letters, digits and hyphens, as in a host name."""
-RESERVED: Final[frozenset[str]] = frozenset({"ca", "broker", "optimizer", "signing"})
+RESERVED: Final[frozenset[str]] = frozenset({"ca", "broker", "enrolment", "optimizer", "signing"})
 KEY_ID_LENGTH: Final[int] = 16
+OLDER: Final = "older.txt"
+"""Certificates that are no longer kept as files, one ``NAME SERIAL`` per line: revocation must still find them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,29 +65,21 @@ def init(folder: Path, hosts: Sequence[str], now: datetime) -> None:
     Raises:
         UserError: the folder already holds an authority, or cannot be written, or a host is no host.
     """
-    if (folder / "ca.key").exists() or (folder / "ca.crt").exists():
-        raise UserError(f"{folder} already holds an authority (ca.key): choose another folder, or 'pki rotate'")
-    names = [_host(host) for host in dict.fromkeys(["localhost", "127.0.0.1", "::1", *hosts])]
+    names = [files.host(host) for host in dict.fromkeys(["localhost", "127.0.0.1", "::1", *hosts])]
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise UserError(f"{folder} cannot be made: {error.strerror or error}") from error
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = _named("stroomwacht CA")
-    certificate = (
-        _builder(name, name, key.public_key(), now, CA_DAYS)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_usage(signs_certificates=True), critical=True)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    _write_key(folder / "ca.key", key)
-    _write(folder / "ca.crt", certificate.public_bytes(Encoding.PEM))
-    authority = _Authority(key, certificate)
-    _issue(folder, authority, "broker", now, hosts=names)
-    _issue(folder, authority, "optimizer", now)
-    _write_crl(folder, authority, [], now)
-    _new_signing_key(folder)
+    with files.locked(folder):
+        if (folder / "ca.key").exists() or (folder / "ca.crt").exists():
+            raise UserError(f"{folder} already holds an authority (ca.key): choose another folder, or 'pki rotate'")
+        authority = _new_authority(now)
+        files.write_key(folder / "ca.key", authority.key)
+        files.write(folder / "ca.crt", authority.certificate.public_bytes(Encoding.PEM))
+        files.make_pair(folder, authority, "broker", now, hosts=names)
+        files.make_pair(folder, authority, "optimizer", now)
+        files.write_crl(folder, authority, [], now)
+        _new_signing_key(folder)
 
 
 def issue(folder: Path, controller: str, now: datetime) -> None:
@@ -102,28 +92,24 @@ def issue(folder: Path, controller: str, now: datetime) -> None:
         raise UserError(f"'{controller}' is no name for a controller: small letters, digits and hyphens, at most 63")
     if controller in RESERVED:
         raise UserError(f"'{controller}' is kept for the cloud side: choose another name for the controller")
-    if (folder / f"{controller}.crt").exists():
-        raise UserError(f"{controller} already has a certificate in {folder}: 'pki rotate' renews it")
-    _issue(folder, _authority(folder), controller, now)
+    with files.locked(folder):
+        if (folder / f"{controller}.crt").exists():
+            raise UserError(f"{controller} already has a certificate in {folder}: 'pki rotate' renews it")
+        files.make_pair(folder, files.authority_of(folder), controller, now)
 
 
 def revoke(folder: Path, controller: str, now: datetime) -> None:
-    """Put a controller's certificate on the revocation list; its older ones too.
+    """Put a controller's certificates on the revocation list, older ones too.
 
     Raises:
-        UserError: there is no such certificate, or it is revoked already.
+        UserError: there is no such certificate, or all are revoked already.
     """
-    authority = _authority(folder)
-    paths = [p for p in (folder / f"{controller}.crt", folder / f"{controller}.old.crt") if p.exists()]
-    if not paths or controller in RESERVED:
-        raise UserError(f"{folder} holds no certificate of a controller '{controller}'")
-    listed = _listed(folder)
-    known = {entry.serial_number for entry in listed}
-    fresh = [s for s in (_certificate(path).serial_number for path in paths) if s not in known]
-    if not fresh:
-        raise UserError(f"{controller} is already revoked")
-    added = [x509.RevokedCertificateBuilder().serial_number(s).revocation_date(now).build() for s in fresh]
-    _write_crl(folder, authority, [*listed, *added], now)
+    with files.locked(folder):
+        authority = files.authority_of(folder)
+        if controller in RESERVED or not _serials(folder, controller):
+            raise UserError(f"{folder} holds no certificate of a controller '{controller}'")
+        if not _revoke(folder, authority, controller, now):
+            raise UserError(f"{controller} is already revoked")
 
 
 def rotate(folder: Path, what: str, now: datetime) -> None:
@@ -131,54 +117,115 @@ def rotate(folder: Path, what: str, now: datetime) -> None:
     ``.old`` and stays valid. For ``signing`` both public keys stand in ``signing.pub``, the new one first.
 
     Raises:
-        UserError: there is nothing of that name, or it is revoked.
+        UserError: there is nothing of that name, it is revoked, or its key is on the controller alone.
     """
-    if what == "signing":
-        _signing_key(folder)
-        (folder / "signing.key").replace(folder / "signing.old.key")
-        _new_signing_key(folder)
-        return
-    authority = _authority(folder)
-    path = folder / f"{what}.crt"
-    if what == "ca" or not path.exists():
-        raise UserError(f"{folder} holds no certificate '{what}' to renew")
-    old = _certificate(path)
-    if any(entry.serial_number == old.serial_number for entry in _listed(folder)):
-        raise UserError(f"{what} is revoked: a new device gets a new name")
-    hosts = _hosts_of(old)
-    path.replace(folder / f"{what}.old.crt")
-    (folder / f"{what}.key").replace(folder / f"{what}.old.key")
-    _issue(folder, authority, what, now, hosts=hosts)
+    with files.locked(folder):
+        if what == "signing":
+            _signing_key(folder)
+            (folder / "signing.key").replace(folder / "signing.old.key")
+            _new_signing_key(folder)
+            return
+        authority = files.authority_of(folder)
+        path = folder / f"{what}.crt"
+        if what == "ca" or not path.exists():
+            raise UserError(f"{folder} holds no certificate '{what}' to renew")
+        if not (folder / f"{what}.key").exists():
+            raise UserError(f"{what} made its own key and renews its certificate itself")
+        old = files.certificate_in(path)
+        if old.serial_number in _revoked(folder):
+            raise UserError(f"{what} is revoked: a new device gets a new name")
+        _put_aside(folder, what)
+        files.make_pair(folder, authority, what, now, hosts=files.hosts_of(old))
+
+
+def server_pair(folder: Path, name: str, hosts: Sequence[str], now: datetime) -> None:
+    """``NAME.crt`` and ``NAME.key`` of a server of the cloud side, made anew where they are missing, are for other hosts,
+    or expire within ``WARN_DAYS``.
+
+    Raises:
+        UserError: a host is none, or the authority is missing.
+    """
+    names = [files.host(host) for host in dict.fromkeys(["localhost", "127.0.0.1", "::1", *hosts])]
+    with files.locked(folder):
+        path = folder / f"{name}.crt"
+        if path.exists() and (folder / f"{name}.key").exists():
+            present = files.certificate_in(path)
+            if (present.not_valid_after_utc - now).days > WARN_DAYS and files.hosts_of(present) == names:
+                return
+        files.make_pair(folder, files.authority_of(folder), name, now, hosts=names)
+
+
+def request_key(request_pem: bytes) -> ec.EllipticCurvePublicKey:
+    """The public key of a certificate request whose sender has shown that he holds the private one.
+
+    Raises:
+        UserError: the request is damaged or for another kind of key than ours.
+    """
+    key = _request(request_pem).public_key()
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
+        raise UserError("the certificate request is not for an EC P-256 key")
+    return key
 
 
 def sign_request(folder: Path, controller: str, request_pem: bytes, now: datetime) -> bytes:
-    """The certificate for a key that never left its controller, for enrolment.
+    """The certificate for a key that never left its controller, when the request names that controller.
 
     Raises:
         UserError: the request is damaged or names somebody else.
     """
-    try:
-        request = x509.load_pem_x509_csr(request_pem)
-        valid = request.is_signature_valid
-    except ValueError as error:
-        raise UserError("the certificate request is damaged") from error
-    names = request.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    if not valid or [n.value for n in names] != [controller] or NAME.fullmatch(controller) is None:
+    names = _request(request_pem).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    if [n.value for n in names] != [controller]:
         raise UserError(f"the certificate request is not one of controller '{controller}'")
-    key = request.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise UserError("the certificate request is not for an EC key")
-    certificate = _leaf(_authority(folder), controller, key, now, [])
-    _write(folder / f"{controller}.crt", certificate.public_bytes(Encoding.PEM))
-    return certificate.public_bytes(Encoding.PEM)
+    return grant(folder, controller, request_key(request_pem), now)
+
+
+def grant(
+    folder: Path, controller: str, key: ec.EllipticCurvePublicKey, now: datetime, *, replaces: bool = False
+) -> bytes:
+    """The certificate (PEM) of a controller for this key; the one it has, when that is for the same key. An older one
+    stays valid as ``.old``; with ``replaces`` every older one is revoked first: the device lost its key.
+
+    Raises:
+        UserError: the name is none of a controller, or the authority is missing.
+    """
+    if NAME.fullmatch(controller) is None or controller in RESERVED:
+        raise UserError(f"'{controller}' is no name for a controller")
+    path = folder / f"{controller}.crt"
+    with files.locked(folder):
+        authority = files.authority_of(folder)
+        if path.exists():
+            present = files.certificate_in(path)
+            alive = present.not_valid_after_utc > now and present.serial_number not in _revoked(folder)
+            if alive and present.public_key() == key:
+                return present.public_bytes(Encoding.PEM)
+        if replaces:
+            _revoke(folder, authority, controller, now)
+        _put_aside(folder, controller)
+        pem = files.leaf(authority, controller, key, now).public_bytes(Encoding.PEM)
+        files.write(path, pem)
+    return pem
+
+
+def is_revoked(folder: Path, certificate: x509.Certificate) -> bool:
+    """Whether a certificate of ours is on the list.
+
+    Raises:
+        UserError: the list cannot be read.
+    """
+    return certificate.serial_number in _revoked(folder)
+
+
+def fingerprint(certificate: x509.Certificate) -> bytes:
+    """SHA-256 of a certificate, what ``openssl x509 -fingerprint -sha256`` shows."""
+    return certificate.fingerprint(hashes.SHA256())
 
 
 def expiries(folder: Path, now: datetime) -> tuple[Expiry, ...]:
     """Every certificate of the folder, the soonest first."""
-    revoked = {entry.serial_number for entry in _listed(folder)}
+    revoked = {entry.serial_number for entry in files.listed(folder)}
     found = []
     for path in sorted(folder.glob("*.crt")):
-        certificate = _certificate(path)
+        certificate = files.certificate_in(path)
         until = certificate.not_valid_after_utc
         found.append(Expiry(path.stem, until, (until - now).days, certificate.serial_number in revoked))
     return tuple(sorted(found, key=lambda e: (e.until, e.name)))
@@ -201,137 +248,64 @@ def public_keys(text: bytes) -> dict[str, ed25519.Ed25519PublicKey]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Authority:
-    key: ec.EllipticCurvePrivateKey
-    certificate: x509.Certificate
-
-
-def _authority(folder: Path) -> _Authority:
-    try:
-        key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), password=None)
-    except OSError as error:
-        raise UserError(
-            f"{folder} holds no authority ({error.strerror or error}): run 'stroomwacht pki init'"
-        ) from error
-    except ValueError as error:
-        raise UserError(f"{folder / 'ca.key'} is no key") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise UserError(f"{folder / 'ca.key'} is not the key of an authority made here")
-    return _Authority(key, _certificate(folder / "ca.crt"))
-
-
-def _certificate(path: Path) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificate(path.read_bytes())
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is no certificate") from error
-
-
-def _issue(
-    folder: Path, authority: _Authority, name: str, now: datetime, *, hosts: Sequence[x509.GeneralName] = ()
-) -> None:
+def _new_authority(now: datetime) -> files.Authority:
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _leaf(authority, name, key.public_key(), now, hosts)
-    _write_key(folder / f"{name}.key", key)
-    _write(folder / f"{name}.crt", certificate.public_bytes(Encoding.PEM))
-
-
-def _leaf(
-    authority: _Authority,
-    name: str,
-    public: ec.EllipticCurvePublicKey,
-    now: datetime,
-    hosts: Sequence[x509.GeneralName],
-) -> x509.Certificate:
-    usage = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
-    builder = (
-        _builder(_named(name), authority.certificate.subject, public, now, LEAF_DAYS)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_usage(signs_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(public), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.key.public_key()), critical=False
-        )
-    )  # fmt: skip
-    if hosts:
-        builder = builder.add_extension(x509.SubjectAlternativeName(hosts), critical=False)
-    return builder.sign(authority.key, hashes.SHA256())
-
-
-def _builder(
-    subject: x509.Name, issuer: x509.Name, public: ec.EllipticCurvePublicKey, now: datetime, days: int
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - BACKDATE)
-        .not_valid_after(now + timedelta(days=days))
+    name = files.named("stroomwacht CA")
+    certificate = (
+        files.builder(name, name, key.public_key(), now, CA_DAYS)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(files.usage(signs_certificates=True), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .sign(key, hashes.SHA256())
     )
+    return files.Authority(key, certificate)
 
 
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
-
-
-def _named(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
-
-
-def _host(text: str) -> x509.GeneralName:
+def _request(pem: bytes) -> x509.CertificateSigningRequest:
     try:
-        return x509.IPAddress(ipaddress.ip_address(text))
-    except ValueError:
-        pass
-    labels = text.lower().rstrip(".").split(".")
-    if len(text) > 253 or any(NAME.fullmatch(label) is None for label in labels):
-        raise UserError(f"'{text}' is no host name and no address")
-    return x509.DNSName(text.lower().rstrip("."))
+        request = x509.load_pem_x509_csr(pem)
+        valid = request.is_signature_valid
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise UserError("the certificate request is damaged") from error
+    if not valid:
+        raise UserError("the certificate request is damaged")
+    return request
 
 
-def _hosts_of(certificate: x509.Certificate) -> list[x509.GeneralName]:
-    try:
-        return list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
-    except x509.ExtensionNotFound:
-        return []
+def _serials(folder: Path, name: str) -> list[int]:
+    """Every certificate the name ever had: its files, and those that are listed as older."""
+    paths = [p for p in (folder / f"{name}.crt", folder / f"{name}.old.crt") if p.exists()]
+    found = [files.certificate_in(path).serial_number for path in paths]
+    older = folder / OLDER
+    rows = older.read_text(encoding="ascii").splitlines() if older.exists() else []
+    return found + [int(serial, 16) for whose, _, serial in (row.partition(" ") for row in rows) if whose == name]
 
 
-def _listed(folder: Path) -> list[x509.RevokedCertificate]:
-    path = folder / "ca.crl"
-    try:
-        return list(x509.load_pem_x509_crl(path.read_bytes()))
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
-    except ValueError as error:
-        raise UserError(f"{path} is no revocation list") from error
+def _revoked(folder: Path) -> set[int]:
+    return {entry.serial_number for entry in files.listed(folder)}
 
 
-def _write_crl(folder: Path, authority: _Authority, revoked: Sequence[x509.RevokedCertificate], now: datetime) -> None:
-    builder = (
-        x509.CertificateRevocationListBuilder()
-        .issuer_name(authority.certificate.subject)
-        .last_update(now - BACKDATE)
-        .next_update(now + timedelta(days=CRL_DAYS))
-    )
-    for entry in revoked:
-        builder = builder.add_revoked_certificate(entry)
-    _write(folder / "ca.crl", builder.sign(authority.key, hashes.SHA256()).public_bytes(Encoding.PEM))
+def _revoke(folder: Path, authority: files.Authority, name: str, now: datetime) -> bool:
+    """Whether there was anything to add to the list."""
+    listed = files.listed(folder)
+    known = {entry.serial_number for entry in listed}
+    fresh = sorted(set(_serials(folder, name)) - known)
+    if fresh:
+        added = [x509.RevokedCertificateBuilder().serial_number(s).revocation_date(now).build() for s in fresh]
+        files.write_crl(folder, authority, [*listed, *added], now)
+    return bool(fresh)
+
+
+def _put_aside(folder: Path, name: str) -> None:
+    """The present pair becomes ``.old``; the one that was, is noted."""
+    present, old = folder / f"{name}.crt", folder / f"{name}.old.crt"
+    if old.exists():
+        rows = (folder / OLDER).read_bytes() if (folder / OLDER).exists() else b""
+        serial = files.certificate_in(old).serial_number
+        files.write(folder / OLDER, rows + f"{name} {serial:x}\n".encode())
+    for path in (present, present.with_suffix(".key")):
+        if path.exists():
+            path.replace(folder / f"{name}.old{path.suffix}")
 
 
 def _signing_key(folder: Path, name: str = "signing.key") -> ed25519.Ed25519PrivateKey:
@@ -349,30 +323,12 @@ def _signing_key(folder: Path, name: str = "signing.key") -> ed25519.Ed25519Priv
 
 def _new_signing_key(folder: Path) -> None:
     key = ed25519.Ed25519PrivateKey.generate()
-    _write_key(folder / "signing.key", key)
+    files.write_key(folder / "signing.key", key)
     keys = [key]
     if (folder / "signing.old.key").exists():
         keys.append(_signing_key(folder, "signing.old.key"))
     pems = [k.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo) for k in keys]
-    _write(folder / "signing.pub", b"".join(pems))
-
-
-def _write_key(path: Path, key: ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey) -> None:
-    _write(path, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), mode=0o600)
-
-
-def _write(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Whole or not at all, on disk before it has its name; a key is never readable by others, not for an instant."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.unlink(missing_ok=True)
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+    files.write(folder / "signing.pub", b"".join(pems))
 
 
 def utc_now() -> datetime:

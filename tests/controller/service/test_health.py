@@ -17,11 +17,12 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 
 from controller.service.health import Known, health, problems, view
-from controller.service.http import WORKERS, HttpServer
+from controller.service.http import HttpServer
 from controller.service.messages import Entry, Hello, PointStatus, Status, Verdict
 from controller.service.metrics import SiteCollector
 from controller.service.pacing import Histogram
 from interfaces.drivers.replies import Fault
+from interfaces.web.server import WORKERS
 from tests.controller.service.kit import METER, PLACE_1, Bench, garage_setup
 
 HELLO = Hello(77, "s", "0.1.0", 1e9, 0, "", ())
@@ -180,7 +181,7 @@ def test_only_get_is_answered(server):
 def test_row_75_clients_that_never_finish_do_not_keep_others_out(server, monkeypatch):
     """They take every worker, are given up after the socket's time-out, and the next request is served."""
     http, _ = server
-    monkeypatch.setattr("controller.service.http._Handler.timeout", 0.2)
+    monkeypatch.setattr("interfaces.web.server._Handler.timeout", 0.2)
     idle = [socket.create_connection(("127.0.0.1", http.port)) for _ in range(WORKERS + 20)]
     try:
         for _ in range(300):
