@@ -1,0 +1,191 @@
+"""Messages that wait for the cloud, in one SQLite file: oldest first, bounded by size and age, every loss counted.
+
+A row is there until the broker has acknowledged its message, and goes then: this is a queue, no history. WAL keeps what
+was committed over the death of the process; ``synchronous=FULL`` also over a power cut, ``NORMAL`` up to the last few
+seconds (sqlite.org/pragma.html#pragma_synchronous), which spares the disk a sync per message.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+Cause = Literal["size", "age", "disk", "refused", "damage"]
+"""Why a message is lost: the bound of size or of age; no disk took it and memory is full; no broker would ever take it;
+the file was damaged."""
+
+FORMAT: Final = 1
+ROW_BYTES: Final = 64
+"""What a row takes besides its payload."""
+LEVEL: Final = 1
+CHUNK: Final = 500
+BUSY_S: Final = 5.0
+DAMAGED_CODES: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+PRIMARY: Final = 0xFF
+"""The low byte of an extended result code (sqlite.org/rescode.html)."""
+SIDE_FILES: Final = ("", "-wal", "-shm")
+_TABLES: Final = """
+CREATE TABLE IF NOT EXISTS waiting (
+  number INTEGER PRIMARY KEY AUTOINCREMENT, at_epoch_s REAL NOT NULL, kind TEXT NOT NULL, payload BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS lost (cause TEXT PRIMARY KEY, messages INTEGER NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much may wait: bytes as stored, and seconds since it was measured."""
+
+    max_bytes: int
+    max_age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One message. ``number``: its place, never used again; ``at_epoch_s``: when what it tells was so; ``payload`` is
+    empty where the disk returned something else than was written.
+    """
+
+    number: int
+    at_epoch_s: float
+    kind: str
+    payload: bytes
+
+
+class SpoolTable:
+    """The open file. Every call may raise ``sqlite3.Error``; what was committed before stays."""
+
+    def __init__(self, path: Path, bounds: Bounds, *, synchronous: Literal["FULL", "NORMAL"]) -> None:
+        self._bounds = bounds
+        self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(synchronous)
+            self.waiting, self.bytes = self._stored()
+            self.lost: Counter[str] = Counter(dict(self._db.execute("SELECT cause, messages FROM lost").fetchall()))
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self, synchronous: str) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version not in (0, FORMAT):
+            raise sqlite3.DatabaseError(f"its format is {version}, this version knows {FORMAT}")
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute(f"PRAGMA synchronous={synchronous}")
+        self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={FORMAT}; COMMIT;")
+
+    def _stored(self, numbers: Sequence[int] | None = None) -> tuple[int, int]:
+        """How many of these (of all) messages are stored, and their bytes."""
+        chosen = "" if numbers is None else f" WHERE number IN ({_marks(numbers)})"
+        query = f"SELECT COUNT(*), TOTAL(LENGTH(payload)) FROM waiting{chosen}"  # noqa: S608  question marks
+        count, size = self._db.execute(query, numbers or ()).fetchone()
+        return int(count), int(size) + int(count) * ROW_BYTES
+
+    def _take_out(self, gone: Sequence[int]) -> tuple[int, int]:
+        count = size = 0
+        for start in range(0, len(gone), CHUNK):
+            some = gone[start : start + CHUNK]
+            of_some = self._stored(some)
+            self._db.execute(f"DELETE FROM waiting WHERE number IN ({_marks(some)})", some)  # noqa: S608
+            count, size = count + of_some[0], size + of_some[1]
+        return count, size
+
+    def store(
+        self,
+        fresh: Sequence[tuple[float, str, bytes]],
+        gone: Sequence[int],
+        lost: Counter[str],
+        epoch_s: float | None,
+    ) -> list[int]:
+        """One transaction: add what is fresh (time, kind, payload), take out what is gone, count what is lost, and keep
+        within the bounds. ``epoch_s`` None: the clock is not to be believed, nothing is too old. The numbers of what
+        was added.
+        """
+        with self._db:
+            self._db.execute("BEGIN IMMEDIATE")
+            numbers = [self._add(*message) for message in fresh]
+            count, size = self._stored(numbers)
+            taken, taken_size = self._take_out(gone)
+            waiting, total_size = self.waiting + count - taken, self.bytes + size - taken_size
+            dropped, freed = self._trim(total_size, None if epoch_s is None else epoch_s - self._bounds.max_age_s)
+            total = self.lost + lost + dropped
+            self._db.executemany("INSERT OR REPLACE INTO lost VALUES (?, ?)", list(total.items()))
+        self.waiting, self.bytes, self.lost = waiting - dropped.total(), total_size - freed, total
+        return numbers
+
+    def oldest(self, count: int, hidden: frozenset[int]) -> list[Row]:
+        """The first messages in order that are not hidden."""
+        limit = count + len(hidden)
+        found = self._db.execute("SELECT number FROM waiting ORDER BY number LIMIT ?", (limit,)).fetchall()
+        wanted = [number for (number,) in found if number not in hidden][:count]
+        query = f"SELECT number, at_epoch_s, kind, payload FROM waiting WHERE number IN ({_marks(wanted)})"  # noqa: S608
+        rows = self._db.execute(f"{query} ORDER BY number", wanted).fetchall()
+        return [Row(number, at, kind, _unzipped(payload)) for number, at, kind, payload in rows]
+
+    def since_epoch_s(self) -> float | None:
+        """The time of the first message; None when none waits."""
+        found = self._db.execute("SELECT at_epoch_s FROM waiting ORDER BY number LIMIT 1").fetchone()
+        return None if found is None else float(found[0])
+
+    def close(self) -> None:
+        """Never raises: what is not closed in order is recovered when it is opened."""
+        with suppress(sqlite3.Error):
+            self._db.close()
+
+    def _add(self, at_epoch_s: float, kind: str, payload: bytes) -> int:
+        row = (at_epoch_s, kind, zlib.compress(payload, LEVEL))
+        done = self._db.execute("INSERT INTO waiting (at_epoch_s, kind, payload) VALUES (?, ?, ?)", row)
+        return int(done.lastrowid or 0)
+
+    def _trim(self, size: int, oldest_epoch_s: float | None) -> tuple[Counter[str], int]:
+        """Drop from the front what is too old or too much; how many by cause, and the bytes that are free now."""
+        dropped: Counter[str] = Counter()
+        last = freed = 0
+        for number, at_epoch_s, length in self._front():
+            if oldest_epoch_s is not None and at_epoch_s < oldest_epoch_s:
+                dropped["age"] += 1
+            elif size - freed > self._bounds.max_bytes:
+                dropped["size"] += 1
+            else:
+                break
+            last, freed = number, freed + length + ROW_BYTES
+        if last:
+            self._db.execute("DELETE FROM waiting WHERE number <= ?", (last,))
+        return dropped, freed
+
+    def _front(self) -> Iterator[tuple[int, float, int]]:
+        after = 0
+        query = "SELECT number, at_epoch_s, LENGTH(payload) FROM waiting WHERE number > ? ORDER BY number LIMIT ?"
+        while chunk := self._db.execute(query, (after, CHUNK)).fetchall():
+            yield from chunk
+            after = chunk[-1][0]
+
+
+def _unzipped(payload: bytes) -> bytes:
+    try:
+        return zlib.decompress(payload)
+    except zlib.error:
+        return b""
+
+
+def _marks(numbers: Sequence[int]) -> str:
+    return ",".join("?" * len(numbers))
+
+
+def is_damaged(error: sqlite3.Error) -> bool:
+    """Whether the file itself is broken, or from a version that this one does not know."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return type(error) is sqlite3.DatabaseError and (code is None or code & PRIMARY in DAMAGED_CODES)
+
+
+def set_aside(path: Path) -> None:
+    """Put a broken file out of the way, with its log, which would be applied to the next one. May raise OSError."""
+    for end in SIDE_FILES:
+        found = path.with_name(path.name + end)
+        if found.exists():
+            found.replace(path.with_name(f"{path.name}.damaged{end}"))
