@@ -26,6 +26,7 @@ ROWS: Final[dict[int, tuple[str, str]]] = {
     8: ("controller's certificate revoked", "refused at its next connection, and told why"),
     9: ("publish denied by the broker's rules", "told by its reason code"),
     10: ("two boxes with one client id", "named when they throw each other out more than 3 times a minute"),
+    15: ("NaN, infinities, huge numbers, double keys in a message", "refused whole; the last good one stays"),
     25: ("charger refuses its connection", "its worst case stays reserved; the others notice nothing"),
     26: ("charger accepts and never answers", "at most one time-out of 0.5 s each; the round of the bus stays bounded"),
     27: ("charger drips its reply byte by byte", "time-out, then a new connection"),
@@ -67,6 +68,7 @@ ROWS: Final[dict[int, tuple[str, str]]] = {
     75: ("no file descriptors left", "bounded sockets; alarm"),
     76: ("flood of errors", "a few lines and a count"),
     77: ("site file with limit above fuse, one address twice, shares above the circuit", "refused with a reason"),
+    79: ("another version of the contract on the other side", "unknown major version refused; both go on alone"),
     80: ("unknown or copied RFID tag", "the site's rule decides; a tag in use counts once"),
     81: ("departure in the past, in 5 minutes, in a year; 400 %", "clamped and told; nobody else goes short for it"),
 }
