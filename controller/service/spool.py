@@ -1,8 +1,8 @@
-"""What a site has to tell the cloud, kept until the broker has acknowledged it.
+"""What a site has to tell the cloud, kept until it has arrived.
 
 A message is in memory at once and on disk within a moment, written by a thread of its own: a disk that is full, slow or
 gone holds up neither the scan nor what is sent now. While it does not take anything, memory holds the newest messages
-and every one that falls out is counted. After the death of the process a message may go out twice; its own id tells.
+and every one that falls out is counted. After the death of the process a message may go out twice; its name tells.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from controller.service.spool_table import Bounds, Cause, Row, SpoolTable, is_damaged, set_aside
+from controller.service.spool_table import Bounds, Cause, Changes, Range, SpoolTable, Told, is_damaged, set_aside
 
 log = logging.getLogger(__name__)
 
 MEMORY_MESSAGES: Final = 1000
 """Not on disk yet: some seconds' worth, or hours of telemetry while there is no disk."""
 BATCH_S: Final = 10.0
-"""What the broker has acknowledged leaves the disk together; killed in between, it is sent again."""
+"""What has arrived leaves the disk together; killed in between, it is sent again."""
 RETRY_S: Final = 5.0
 CLOSE_S: Final = 5.0
 
@@ -32,14 +32,17 @@ CLOSE_S: Final = 5.0
 class Entry:
     """One message on its way. ``number`` 0: not on disk; ``held``: somebody is sending it now."""
 
-    at_epoch_s: float
-    kind: str
-    payload: bytes
+    told: Told
     held: bool = False
     number: int = 0
     file: int = 0
     """In which file, where one was damaged and another begun."""
     settled: bool = False
+
+    def within(self, arrived: Range) -> bool:
+        """Whether its name lies in the range."""
+        session, first, last = arrived
+        return self.told.session == session and first <= self.told.seq <= last
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class Spool:
         self._fresh: list[Entry] = []
         self._held: dict[int, Entry] = {}
         self._gone: set[int] = set()
+        self._arrived: list[Range] = []
         self._lost: Counter[str] = Counter()
         self._file = 0
         self._state = SpoolState()
@@ -99,13 +103,13 @@ class Spool:
             lost = Counter(known.lost or {}) + self._lost
             oldest = known.oldest_epoch_s
             if oldest is None and fresh:
-                oldest = fresh[0].at_epoch_s
+                oldest = fresh[0].told.at_epoch_s
             waiting = known.waiting + len(fresh) - len(self._gone)
             return SpoolState(max(0, waiting), known.bytes, oldest, lost, known.problem)
 
-    def put(self, at_epoch_s: float, kind: str, payload: bytes, *, held: bool = False) -> Entry:
+    def put(self, told: Told, *, held: bool = False) -> Entry:
         """Keep a message. ``held``: the caller sends it now, and settles or releases it."""
-        entry = Entry(at_epoch_s, kind, payload, held)
+        entry = Entry(told, held)
         with self._lock:
             self._fresh.append(entry)
             self._forget_oldest()
@@ -113,14 +117,20 @@ class Spool:
         return entry
 
     def settle(self, entry: Entry, lost: Cause | None = None) -> None:
-        """The broker has it (or it is lost for this cause): it need not be kept."""
+        """It has arrived (or is lost for this cause): it need not be kept."""
         with self._lock:
-            entry.settled = True
-            if lost is not None:
+            if lost is not None and not entry.settled:
                 self._lost[lost] += 1
-            if entry.number and entry.file == self._file:
-                self._held.pop(entry.number, None)
-                self._gone.add(entry.number)
+            self._settled(entry)
+
+    def arrived(self, arrived: Range) -> None:
+        """Whatever has these names has arrived, also what an earlier process sent."""
+        with self._lock:
+            self._arrived.append(arrived)
+            for entry in [*self._fresh, *self._held.values()]:
+                if entry.within(arrived):
+                    self._settled(entry)
+        self._some.set()
 
     def release(self, entry: Entry) -> None:
         """It could not be sent: it waits for its turn."""
@@ -135,14 +145,24 @@ class Spool:
             hidden = frozenset(self._gone | self._held.keys())
         with self._disk:
             rows = self._rows(count, hidden)
-        found = [Entry(row.at_epoch_s, row.kind, row.payload, number=row.number, file=self._file) for row in rows]
+        found = [Entry(told, number=number, file=self._file) for number, told in rows]
         for entry in found:
-            if not entry.payload:
+            if not entry.told.payload:
                 self.settle(entry, "damage")
         if found:
-            return [entry for entry in found if entry.payload]
+            return [entry for entry in found if entry.told.payload]
         with self._lock:
             return [entry for entry in self._fresh if not (entry.settled or entry.held)][:count]
+
+    def hold(self, entry: Entry) -> bool:
+        """Begin to send one that waited; False when it has arrived in the meantime."""
+        with self._lock:
+            if entry.settled or (entry.number and (entry.file != self._file or entry.number in self._gone)):
+                return False
+            entry.held = True
+            if entry.number:
+                self._held[entry.number] = entry
+            return True
 
     def wait(self, most_s: float) -> None:
         """Until there is something to write, or so long."""
@@ -158,18 +178,18 @@ class Spool:
         with self._disk:
             with self._lock:
                 fresh = [entry for entry in self._fresh if not entry.settled]
-                gone, lost = sorted(self._gone), self._lost.copy()
-                if not (fresh or gone or lost or self._is_due()):
+                gone, arrived, lost = sorted(self._gone), list(self._arrived), self._lost.copy()
+                if not (fresh or gone or arrived or lost or self._is_due()):
                     return True
+            changes = Changes([entry.told for entry in fresh], gone, arrived, lost)
             try:
                 table = self._opened()
-                messages = [(entry.at_epoch_s, entry.kind, entry.payload) for entry in fresh]
-                numbers = table.store(messages, gone, lost, self._epoch_s())
+                places = table.store(changes, self._epoch_s())
                 state = SpoolState(table.waiting, table.bytes, table.since_epoch_s(), dict(table.lost))
             except (sqlite3.Error, OSError) as error:
                 self._fail(error)
                 return False
-            self._written(fresh, numbers, gone, lost, state)
+            self._written(fresh, places, changes, state)
         return True
 
     def close(self) -> None:
@@ -187,24 +207,29 @@ class Spool:
         oldest_s, now_s = self._state.oldest_epoch_s, self._epoch_s()
         return oldest_s is not None and now_s is not None and now_s - oldest_s > self._bounds.max_age_s
 
-    def _written(
-        self, fresh: list[Entry], numbers: list[int], gone: list[int], lost: Counter[str], state: SpoolState
-    ) -> None:
+    def _settled(self, entry: Entry) -> None:
+        entry.settled = True
+        if entry.number and entry.file == self._file:
+            self._held.pop(entry.number, None)
+            self._gone.add(entry.number)
+
+    def _written(self, fresh: list[Entry], places: list[int], done: Changes, state: SpoolState) -> None:
         with self._lock:
-            for entry, number in zip(fresh, numbers, strict=True):
+            for entry, number in zip(fresh, places, strict=True):
                 entry.number, entry.file = number, self._file
-                if entry.settled:  # acknowledged while it was being written
+                if entry.settled:  # it arrived while it was being written
                     self._gone.add(number)
                 elif entry.held:
                     self._held[number] = entry
             self._fresh = [entry for entry in self._fresh if not (entry.number or entry.settled)]
-            self._gone -= set(gone)
-            self._lost -= lost
+            self._gone -= set(done.gone)
+            self._arrived = self._arrived[len(done.arrived) :]
+            self._lost -= done.lost
             if self._state.problem:
                 log.warning("spool_recovered file=%s", self._path.name)
             self._state = state
 
-    def _rows(self, count: int, hidden: frozenset[int]) -> list[Row]:
+    def _rows(self, count: int, hidden: frozenset[int]) -> list[tuple[int, Told]]:
         try:
             return self._opened().oldest(count, hidden)
         except (sqlite3.Error, OSError) as error:

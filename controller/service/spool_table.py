@@ -1,8 +1,8 @@
 """Messages that wait for the cloud, in one SQLite file: oldest first, bounded by size and age, every loss counted.
 
-A row is there until the broker has acknowledged its message, and goes then: this is a queue, no history. WAL keeps what
-was committed over the death of the process; ``synchronous=FULL`` also over a power cut, ``NORMAL`` up to the last few
-seconds (sqlite.org/pragma.html#pragma_synchronous), which spares the disk a sync per message.
+A row is there until its message has arrived, and goes then: this is a queue, no history. WAL keeps what was committed
+over the death of the process; ``synchronous=FULL`` also over a power cut, ``NORMAL`` up to the last few seconds
+(sqlite.org/pragma.html#pragma_synchronous), which spares the disk a sync per message.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 Cause = Literal["size", "age", "disk", "refused", "damage"]
 """Why a message is lost: the bound of size or of age; no disk took it and memory is full; no broker would ever take it;
 the file was damaged."""
+Range = tuple[int, int, int]
+"""Messages by name: session, first and last sequence number."""
 
 FORMAT: Final = 1
-ROW_BYTES: Final = 64
+ROW_BYTES: Final = 80
 """What a row takes besides its payload."""
 LEVEL: Final = 1
 CHUNK: Final = 500
@@ -32,7 +34,9 @@ PRIMARY: Final = 0xFF
 SIDE_FILES: Final = ("", "-wal", "-shm")
 _TABLES: Final = """
 CREATE TABLE IF NOT EXISTS waiting (
-  number INTEGER PRIMARY KEY AUTOINCREMENT, at_epoch_s REAL NOT NULL, kind TEXT NOT NULL, payload BLOB NOT NULL);
+  number INTEGER PRIMARY KEY AUTOINCREMENT, session INTEGER NOT NULL, seq INTEGER NOT NULL, at_epoch_s REAL NOT NULL,
+  kind TEXT NOT NULL, payload BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS waiting_by_name ON waiting (session, seq);
 CREATE TABLE IF NOT EXISTS lost (cause TEXT PRIMARY KEY, messages INTEGER NOT NULL);
 """
 
@@ -46,15 +50,26 @@ class Bounds:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One message. ``number``: its place, never used again; ``at_epoch_s``: when what it tells was so; ``payload`` is
-    empty where the disk returned something else than was written.
+class Told:
+    """One message. ``session`` and ``seq`` are its name for ever; ``at_epoch_s``: when what it tells was so; an empty
+    ``payload``: the disk returned something else than was written.
     """
 
-    number: int
+    session: int
+    seq: int
     at_epoch_s: float
     kind: str
     payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What one write does: add, take out by place or by name, and count."""
+
+    fresh: Sequence[Told] = ()
+    gone: Sequence[int] = ()
+    arrived: Sequence[Range] = ()
+    lost: Counter[str] = field(default_factory=Counter)
 
 
 class SpoolTable:
@@ -65,7 +80,7 @@ class SpoolTable:
         self._db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             self._prepare(synchronous)
-            self.waiting, self.bytes = self._stored()
+            self.waiting, self.bytes = self._stored("1")
             self.lost: Counter[str] = Counter(dict(self._db.execute("SELECT cause, messages FROM lost").fetchall()))
         except BaseException:
             self.close()
@@ -79,53 +94,33 @@ class SpoolTable:
         self._db.execute(f"PRAGMA synchronous={synchronous}")
         self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={FORMAT}; COMMIT;")
 
-    def _stored(self, numbers: Sequence[int] | None = None) -> tuple[int, int]:
-        """How many of these (of all) messages are stored, and their bytes."""
-        chosen = "" if numbers is None else f" WHERE number IN ({_marks(numbers)})"
-        query = f"SELECT COUNT(*), TOTAL(LENGTH(payload)) FROM waiting{chosen}"  # noqa: S608  question marks
-        count, size = self._db.execute(query, numbers or ()).fetchone()
-        return int(count), int(size) + int(count) * ROW_BYTES
-
-    def _take_out(self, gone: Sequence[int]) -> tuple[int, int]:
-        count = size = 0
-        for start in range(0, len(gone), CHUNK):
-            some = gone[start : start + CHUNK]
-            of_some = self._stored(some)
-            self._db.execute(f"DELETE FROM waiting WHERE number IN ({_marks(some)})", some)  # noqa: S608
-            count, size = count + of_some[0], size + of_some[1]
-        return count, size
-
-    def store(
-        self,
-        fresh: Sequence[tuple[float, str, bytes]],
-        gone: Sequence[int],
-        lost: Counter[str],
-        epoch_s: float | None,
-    ) -> list[int]:
-        """One transaction: add what is fresh (time, kind, payload), take out what is gone, count what is lost, and keep
-        within the bounds. ``epoch_s`` None: the clock is not to be believed, nothing is too old. The numbers of what
-        was added.
+    def store(self, changes: Changes, epoch_s: float | None) -> list[int]:
+        """One transaction, which keeps within the bounds; the places of what was added. ``epoch_s`` None: the clock is
+        not to be believed, nothing is too old.
         """
         with self._db:
             self._db.execute("BEGIN IMMEDIATE")
-            numbers = [self._add(*message) for message in fresh]
-            count, size = self._stored(numbers)
-            taken, taken_size = self._take_out(gone)
-            waiting, total_size = self.waiting + count - taken, self.bytes + size - taken_size
-            dropped, freed = self._trim(total_size, None if epoch_s is None else epoch_s - self._bounds.max_age_s)
-            total = self.lost + lost + dropped
-            self._db.executemany("INSERT OR REPLACE INTO lost VALUES (?, ?)", list(total.items()))
-        self.waiting, self.bytes, self.lost = waiting - dropped.total(), total_size - freed, total
-        return numbers
+            places, more = self._add(changes.fresh)
+            fewer = [self._remove(f"number IN ({_marks(some)})", some) for some in _chunks(changes.gone)]
+            fewer += [self._remove("session = ? AND seq BETWEEN ? AND ?", one) for one in changes.arrived]
+            waiting = self.waiting + len(places) - sum(count for count, _ in fewer)
+            size = self.bytes + more - sum(freed for _, freed in fewer)
+            dropped, freed = self._trim(size, None if epoch_s is None else epoch_s - self._bounds.max_age_s)
+            lost = self.lost + changes.lost + dropped
+            self._db.executemany("INSERT OR REPLACE INTO lost VALUES (?, ?)", list(lost.items()))
+        self.waiting, self.bytes, self.lost = waiting - dropped.total(), size - freed, lost
+        return places
 
-    def oldest(self, count: int, hidden: frozenset[int]) -> list[Row]:
-        """The first messages in order that are not hidden."""
+    def oldest(self, count: int, hidden: frozenset[int]) -> list[tuple[int, Told]]:
+        """The first messages in order that are not hidden, each with its place."""
         limit = count + len(hidden)
         found = self._db.execute("SELECT number FROM waiting ORDER BY number LIMIT ?", (limit,)).fetchall()
         wanted = [number for (number,) in found if number not in hidden][:count]
-        query = f"SELECT number, at_epoch_s, kind, payload FROM waiting WHERE number IN ({_marks(wanted)})"  # noqa: S608
-        rows = self._db.execute(f"{query} ORDER BY number", wanted).fetchall()
-        return [Row(number, at, kind, _unzipped(payload)) for number, at, kind, payload in rows]
+        rows = self._db.execute(
+            f"SELECT * FROM waiting WHERE number IN ({_marks(wanted)}) ORDER BY number",  # noqa: S608  question marks
+            wanted,
+        )
+        return [(row[0], Told(row[1], row[2], row[3], row[4], _unzipped(row[5]))) for row in rows]
 
     def since_epoch_s(self) -> float | None:
         """The time of the first message; None when none waits."""
@@ -137,10 +132,26 @@ class SpoolTable:
         with suppress(sqlite3.Error):
             self._db.close()
 
-    def _add(self, at_epoch_s: float, kind: str, payload: bytes) -> int:
-        row = (at_epoch_s, kind, zlib.compress(payload, LEVEL))
-        done = self._db.execute("INSERT INTO waiting (at_epoch_s, kind, payload) VALUES (?, ?, ?)", row)
-        return int(done.lastrowid or 0)
+    def _add(self, fresh: Sequence[Told]) -> tuple[list[int], int]:
+        places, size = [], 0
+        query = "INSERT INTO waiting (session, seq, at_epoch_s, kind, payload) VALUES (?, ?, ?, ?, ?)"
+        for told in fresh:
+            packed = zlib.compress(told.payload, LEVEL)
+            done = self._db.execute(query, (told.session, told.seq, told.at_epoch_s, told.kind, packed))
+            places.append(int(done.lastrowid or 0))
+            size += len(packed) + ROW_BYTES
+        return places, size
+
+    def _stored(self, where: str, values: Sequence[Any] = ()) -> tuple[int, int]:
+        """How many messages are stored that meet the condition, and their bytes."""
+        query = f"SELECT COUNT(*), TOTAL(LENGTH(payload)) FROM waiting WHERE {where}"  # noqa: S608  no input is in it
+        count, size = self._db.execute(query, values).fetchone()
+        return int(count), int(size) + int(count) * ROW_BYTES
+
+    def _remove(self, where: str, values: Sequence[Any]) -> tuple[int, int]:
+        found = self._stored(where, values)
+        self._db.execute(f"DELETE FROM waiting WHERE {where}", values)  # noqa: S608  no input is in it
+        return found
 
     def _trim(self, size: int, oldest_epoch_s: float | None) -> tuple[Counter[str], int]:
         """Drop from the front what is too old or too much; how many by cause, and the bytes that are free now."""
@@ -175,6 +186,10 @@ def _unzipped(payload: bytes) -> bytes:
 
 def _marks(numbers: Sequence[int]) -> str:
     return ",".join("?" * len(numbers))
+
+
+def _chunks(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (numbers[start : start + CHUNK] for start in range(0, len(numbers), CHUNK))
 
 
 def is_damaged(error: sqlite3.Error) -> bool:

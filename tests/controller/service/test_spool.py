@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from controller.service.spool import Entry, Spool, SpoolThread
 from controller.service.spool_pace import Pace
-from controller.service.spool_table import ROW_BYTES, Bounds, SpoolTable
+from controller.service.spool_table import ROW_BYTES, Bounds, SpoolTable, Told
 
 WIDE = Bounds(1 << 30, 1e9)
 DAY_S = 86_400.0
@@ -27,14 +27,18 @@ def spool(folder: Path, bounds: Bounds = WIDE, epoch_s=lambda: T0, **more) -> Sp
     return Spool(folder / "history.db", bounds, epoch_s, synchronous="NORMAL", **more)
 
 
+def told(k: int, at_epoch_s: float = T0, more: bytes = b"") -> Told:
+    return Told(7, k, at_epoch_s, "live", f"{k}:".encode() + more)
+
+
 def fill(box: Spool, count: int, start: int = 0, *, at_s: float = T0, size: int = 0) -> None:
     """Messages that cannot be packed smaller."""
     for k in range(start, start + count):
-        box.put(at_s + k, "live", f"{k}:".encode() + os.urandom(size))
+        box.put(told(k, at_s + k, os.urandom(size)))
 
 
 def numbers(entries: list[Entry]) -> list[int]:
-    return [int(entry.payload.split(b":")[0]) for entry in entries]
+    return [int(entry.told.payload.split(b":")[0]) for entry in entries]
 
 
 def full(box: Spool) -> sqlite3.Connection:
@@ -56,8 +60,8 @@ def test_messages_come_out_in_their_order_with_their_time_whether_on_disk_or_not
     assert box.write()
     found = box.oldest(10)
     assert numbers(found) == [0, 1, 2, 3, 4]
-    assert [entry.at_epoch_s for entry in found] == [T0 + k for k in range(5)]
-    assert {entry.kind for entry in found} == {"live"}
+    assert [entry.told.at_epoch_s for entry in found] == [T0 + k for k in range(5)]
+    assert {entry.told.kind for entry in found} == {"live"}
     assert numbers(box.oldest(2)) == [0, 1]
 
 
@@ -79,7 +83,7 @@ def test_what_the_broker_has_is_not_given_again_even_before_it_is_off_the_disk(t
 
 def test_a_message_that_is_being_sent_waits_only_once_it_failed(tmp_path):
     box = spool(tmp_path)
-    sending = box.put(T0, "live", b"0:", held=True)
+    sending = box.put(told(0), held=True)
     assert box.oldest(10) == []
     box.write()
     assert box.oldest(10) == [], "nor when it is on disk"
@@ -89,7 +93,7 @@ def test_a_message_that_is_being_sent_waits_only_once_it_failed(tmp_path):
 
 def test_an_acknowledgement_that_comes_while_the_disk_writes_is_kept(tmp_path, monkeypatch):
     box = spool(tmp_path)
-    sending = box.put(T0, "live", b"0:", held=True)
+    sending = box.put(told(0), held=True)
     store = SpoolTable.store
 
     def slow(self, *arguments):
@@ -104,6 +108,31 @@ def test_an_acknowledgement_that_comes_while_the_disk_writes_is_kept(tmp_path, m
     assert box.state.lost_in_all == 0
 
 
+def test_a_receipt_takes_out_what_this_and_earlier_processes_sent(tmp_path):
+    before = spool(tmp_path)
+    fill(before, 10)
+    before.write()
+    before.close()
+    box = spool(tmp_path)
+    fill(box, 5, 10)
+    box.write()
+    fill(box, 5, 15)
+    on_the_way = box.oldest(1)[0]
+    assert box.hold(on_the_way)
+    box.arrived((7, 0, 3))
+    box.arrived((7, 12, 16))
+    box.arrived((8, 0, 100))
+    assert not box.hold(on_the_way), "it need not be sent"
+    box.write()
+    assert numbers(box.oldest(100)) == [4, 5, 6, 7, 8, 9, 10, 11, 17, 18, 19]
+    assert box.state.waiting == 11
+    box.close()
+    again = spool(tmp_path)
+    again.write()
+    assert again.state.waiting == 11
+    assert again.state.bytes == box.state.bytes
+
+
 @settings(max_examples=60)
 @given(steps=st.lists(st.sampled_from(["put", "send", "write", "ack", "fail", "drain", "kill"]), max_size=40))
 def test_whatever_happens_every_message_is_acknowledged_or_waits_in_order(steps, tmp_path_factory):
@@ -114,7 +143,7 @@ def test_whatever_happens_every_message_is_acknowledged_or_waits_in_order(steps,
     sending: list[Entry] = []
     for step in [*steps, "write", "kill"]:
         if step in {"put", "send"}:
-            entry = box.put(T0, "live", f"{count}:".encode(), held=step == "send")
+            entry = box.put(told(count), held=step == "send")
             unwritten.add(count)
             if step == "send":
                 sending.append(entry)
@@ -311,12 +340,12 @@ WRITER = """
 import sys, threading
 from pathlib import Path
 from controller.service.spool import Spool, SpoolThread
-from controller.service.spool_table import Bounds
+from controller.service.spool_table import Bounds, Told
 box = Spool(Path(sys.argv[1]), Bounds(1 << 30, 1e9), lambda: 1.8e9, synchronous="NORMAL")
 thread = SpoolThread(box)
 k = 0
 while True:
-    box.put(1.8e9 + k, "live", b"%d:" % k)
+    box.put(Told(7, k, 1.8e9 + k, "live", b"%d:" % k))
     if k % 50 == 0:
         threading.Event().wait(0.002)
         done = box.state.waiting - len(box._fresh)
