@@ -35,3 +35,27 @@ def run(argv: list[str]) -> int:
 
     run_all(argv)
     return EXIT_OK
+
+
+def enrolment_serve(argv: list[str]) -> int:
+    """`optimizer enrolment serve --config enrolment.yaml`: certificates for new controllers until told to stop."""
+    from optimizer.service.enrolment_command import serve  # noqa: PLC0415
+
+    serve(argv)
+    return EXIT_OK
+
+
+def enrolment_code(argv: list[str]) -> int:
+    """`optimizer enrolment code --config enrolment.yaml --serial S --controller NAME ...`: a one-time code."""
+    from optimizer.service.enrolment_command import make_code  # noqa: PLC0415
+
+    make_code(argv)
+    return EXIT_OK
+
+
+def enrolment_list(argv: list[str]) -> int:
+    """`optimizer enrolment list --config enrolment.yaml`: devices, codes, events."""
+    from optimizer.service.enrolment_command import list_devices  # noqa: PLC0415
+
+    list_devices(argv)
+    return EXIT_OK

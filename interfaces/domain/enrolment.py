@@ -37,6 +37,7 @@ class Why(StrEnum):
     MALFORMED = "malformed"
     NO_CERTIFICATE = "no_certificate"
     REVOKED = "revoked"
+    EARLY = "early"
     BROKEN = "broken"
 
 
@@ -49,6 +50,7 @@ SENTENCES: Final[dict[Why, str]] = {
     Why.MALFORMED: "the request is damaged",
     Why.NO_CERTIFICATE: "the certificate of this device is not known here: ask for an activation code",
     Why.REVOKED: "the certificate of this device is revoked: ask for an activation code",
+    Why.EARLY: "the certificate of this device is good for long yet",
     Why.BROKEN: "the enrolment service has a fault, its log says more",
 }
 LATER: Final = frozenset({Why.BUSY, Why.BROKEN})

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
@@ -27,11 +28,14 @@ from interfaces.drivers.pki_files import CA_DAYS, LEAF_DAYS, NAME
 from interfaces.errors import UserError
 
 __all__ = [
-    "LEAF_DAYS", "NAME", "RESERVED", "WARN_DAYS", "Expiry", "expiries", "fingerprint", "grant", "init", "is_revoked",
-    "issue", "key_id_of", "public_keys", "request_key", "revoke", "rotate", "server_pair", "sign_request", "utc_now",
+    "LEAF_DAYS", "NAME", "RENEW_DAYS", "RESERVED", "WARN_DAYS", "Expiry", "NotRenewed", "expiries", "fingerprint",
+    "grant", "init", "issue", "key_id_of", "public_keys", "renew", "request_key", "revoke", "rotate", "server_pair",
+    "sign_request", "utc_now",
 ]  # fmt: skip
 
 WARN_DAYS: Final[int] = 30
+RENEW_DAYS: Final[int] = 90
+"""Certificates are not renewed earlier: a box asks once it has 60 days left."""
 RESERVED: Final[frozenset[str]] = frozenset({"ca", "broker", "enrolment", "optimizer", "signing"})
 KEY_ID_LENGTH: Final[int] = 16
 OLDER: Final = "older.txt"
@@ -51,6 +55,15 @@ class Expiry:
     def warns(self) -> bool:
         """Time to make a new one."""
         return not self.revoked and self.days_left <= WARN_DAYS
+
+
+class NotRenewed(StrEnum):
+    """Why a certificate is not renewed."""
+
+    STRANGE = "it is none of a controller we know"
+    REVOKED = "it is revoked"
+    SUPERSEDED = "it was renewed before, with another key"
+    EARLY = "it is good for long yet"
 
 
 def key_id_of(public: ed25519.Ed25519PublicKey) -> str:
@@ -139,8 +152,8 @@ def rotate(folder: Path, what: str, now: datetime) -> None:
 
 
 def server_pair(folder: Path, name: str, hosts: Sequence[str], now: datetime) -> None:
-    """``NAME.crt`` and ``NAME.key`` of a server of the cloud side, made anew where they are missing, are for other hosts,
-    or expire within ``WARN_DAYS``.
+    """``NAME.crt`` and ``NAME.key`` of a server of the cloud side, made anew where they are missing, are for other
+    hosts, or expire within ``WARN_DAYS``.
 
     Raises:
         UserError: a host is none, or the authority is missing.
@@ -176,43 +189,55 @@ def sign_request(folder: Path, controller: str, request_pem: bytes, now: datetim
     names = _request(request_pem).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     if [n.value for n in names] != [controller]:
         raise UserError(f"the certificate request is not one of controller '{controller}'")
-    return grant(folder, controller, request_key(request_pem), now)
+    found = grant(folder, controller, request_key(request_pem), now)
+    if isinstance(found, NotRenewed):
+        raise UserError(f"{controller} gets no certificate for this key: {found}")
+    return found
 
 
 def grant(
     folder: Path, controller: str, key: ec.EllipticCurvePublicKey, now: datetime, *, replaces: bool = False
-) -> bytes:
-    """The certificate (PEM) of a controller for this key; the one it has, when that is for the same key. An older one
-    stays valid as ``.old``; with ``replaces`` every older one is revoked first: the device lost its key.
+) -> bytes | NotRenewed:
+    """The certificate (PEM) of a controller for this key; the one it has, when that is for the same key, unless it was
+    revoked. An older one stays valid as ``.old``; with ``replaces`` all of them are revoked: the device lost its key.
 
     Raises:
         UserError: the name is none of a controller, or the authority is missing.
     """
     if NAME.fullmatch(controller) is None or controller in RESERVED:
         raise UserError(f"'{controller}' is no name for a controller")
-    path = folder / f"{controller}.crt"
     with files.locked(folder):
-        authority = files.authority_of(folder)
-        if path.exists():
-            present = files.certificate_in(path)
-            alive = present.not_valid_after_utc > now and present.serial_number not in _revoked(folder)
-            if alive and present.public_key() == key:
-                return present.public_bytes(Encoding.PEM)
+        present = _present(folder, controller)
+        if present is not None and present.public_key() == key:
+            alive = _alive(folder, present, now)
+            return present.public_bytes(Encoding.PEM) if alive else NotRenewed.REVOKED
         if replaces:
-            _revoke(folder, authority, controller, now)
-        _put_aside(folder, controller)
-        pem = files.leaf(authority, controller, key, now).public_bytes(Encoding.PEM)
-        files.write(path, pem)
-    return pem
+            _revoke(folder, files.authority_of(folder), controller, now)
+        return _replace(folder, controller, key, now)
 
 
-def is_revoked(folder: Path, certificate: x509.Certificate) -> bool:
-    """Whether a certificate of ours is on the list.
+def renew(folder: Path, shown: x509.Certificate, key: ec.EllipticCurvePublicKey, now: datetime) -> bytes | NotRenewed:
+    """The certificate (PEM) for a new key of the controller that showed its present one; the same again when asked
+    again, since an answer may get lost. Only the newest certificate is renewed, so that a stolen key is seen.
 
     Raises:
-        UserError: the list cannot be read.
+        UserError: the authority is missing or damaged.
     """
-    return certificate.serial_number in _revoked(folder)
+    names = [str(n.value) for n in shown.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+    if len(names) != 1 or NAME.fullmatch(names[0]) is None or names[0] in RESERVED:
+        return NotRenewed.STRANGE
+    with files.locked(folder):
+        present = _present(folder, names[0])
+        if shown.serial_number in _revoked(folder):
+            return NotRenewed.REVOKED
+        if present is None or not _alive(folder, present, now):
+            return NotRenewed.STRANGE
+        if present.public_key() == key:
+            return present.public_bytes(Encoding.PEM)
+        newest = present.serial_number == shown.serial_number
+        if not newest or (present.not_valid_after_utc - now).days > RENEW_DAYS:
+            return NotRenewed.EARLY if newest else NotRenewed.SUPERSEDED
+        return _replace(folder, names[0], key, now)
 
 
 def fingerprint(certificate: x509.Certificate) -> bytes:
@@ -259,6 +284,23 @@ def _new_authority(now: datetime) -> files.Authority:
         .sign(key, hashes.SHA256())
     )
     return files.Authority(key, certificate)
+
+
+def _present(folder: Path, name: str) -> x509.Certificate | None:
+    path = folder / f"{name}.crt"
+    return files.certificate_in(path) if path.exists() else None
+
+
+def _alive(folder: Path, certificate: x509.Certificate, now: datetime) -> bool:
+    return certificate.not_valid_after_utc > now and certificate.serial_number not in _revoked(folder)
+
+
+def _replace(folder: Path, controller: str, key: ec.EllipticCurvePublicKey, now: datetime) -> bytes:
+    authority = files.authority_of(folder)
+    _put_aside(folder, controller)
+    pem = files.leaf(authority, controller, key, now).public_bytes(Encoding.PEM)
+    files.write(folder / f"{controller}.crt", pem)
+    return pem
 
 
 def _request(pem: bytes) -> x509.CertificateSigningRequest:
