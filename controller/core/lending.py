@@ -37,6 +37,7 @@ SHORTAGES: Final[tuple[int, ...]] = tuple(
         Reason.CIRCUIT,
         Reason.CIRCUIT_POWER,
         Reason.OPERATOR_LIMIT,
+        Reason.PEAK,
         Reason.N_MINUS_1,
         Reason.QUEUED,
         Reason.STALE_METER,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from interfaces.domain.topology import Topology
+from interfaces.domain.units import MISSING
 
 LEASE_S: Final[float] = 2.0
 """A command may be obeyed this long after the scan that ordered it (design 4)."""
@@ -120,7 +121,7 @@ class Params:
 
     ``follow_plans``: the site follows plans. ``ledger``: raises wait for released current; only the simulator's naive
     comparison policy switches it off. ``use_targets``: fallback uses targets and prices. ``monitor_only``: nothing is
-    ever written. ``never_pause``: asset ids added online.
+    ever written. ``peak_mw``: the mean import of a quarter of an hour that is kept without a plan, MISSING for none.
     """
 
     topology: Topology
@@ -128,6 +129,7 @@ class Params:
     ledger: bool = True
     use_targets: bool = True
     monitor_only: bool = False
+    peak_mw: int = MISSING
 
     @staticmethod
     def of(topology: Topology) -> Params:

@@ -23,6 +23,7 @@ LIMIT_REASONS = np.array(
             Reason.PROTECTION_STOP,
             Reason.OPERATOR_LIMIT,
             Reason.OPERATOR_STOP,
+            Reason.PEAK,
             Reason.FIRE,
             Reason.FAILSAFE,
             Reason.N_MINUS_1,

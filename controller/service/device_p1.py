@@ -17,7 +17,8 @@ from interfaces.errors import UserError
 PATIENCE_PERIODS = 2.5
 """The first telegram may be cut off; the next one is whole."""
 PATIENCE_MIN_S = 2.5
-DEMAND_UNIT = "W"
+OWN_UNITS = {"demand_quarter_w": "W", "demand_month_peak_w": "W", "quarter_left_s": "s"}
+"""Of the roles that no Modbus profile has."""
 
 
 def p1_link(options: argparse.Namespace) -> P1Link:
@@ -57,5 +58,5 @@ def read_p1(profile: Profile, link: P1Link) -> DeviceReading:
 
 
 def _unit(role: str) -> str:
-    unit = ROLE_UNITS.get(role, DEMAND_UNIT)
+    unit = OWN_UNITS[role] if role in OWN_UNITS else ROLE_UNITS[role]
     return "" if unit == "text" else unit

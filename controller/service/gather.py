@@ -16,7 +16,9 @@ from controller.service.identity import NOBODY_BOUND, Bindings, identity_of
 from controller.service.measure import (
     PROOFS,
     CurrentSign,
+    DemandRow,
     asset_row,
+    demand_row,
     energy_wh_of,
     meter_row,
     offered_ma,
@@ -35,6 +37,7 @@ from interfaces.drivers.wiring import Wire
 
 GRID_PHASES: Final = 3
 DEFAULT_SIGN: Final[CurrentSign] = "unsigned"
+NO_DEMAND: Final = DemandRow(MISSING, MISSING, MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +105,7 @@ class _Table:
         self.meter_sample_s = np.full(c, NEVER_S)
         self.meter_sample_no = np.zeros(c, dtype=np.int64)
         self.meter_digest = np.zeros(c, dtype=np.int64)
+        self.demand = NO_DEMAND
         self.asset_ma = np.full((n, 3), MISSING, dtype=np.int64)
         self.asset_mv = np.full((n, 3), MISSING, dtype=np.int64)
         self.asset_sample_s = np.full(n, NEVER_S)
@@ -176,6 +180,8 @@ class Gather:
         table.meter_sample_s[line] = row.sample_s
         table.meter_sample_no[line] = row.sample_no
         table.meter_digest[line] = row.digest
+        if line == 0:
+            table.demand = demand_row(reading)
 
     def _identity(self, source: Source, bindings: Bindings, reading: PointReading) -> int:
         return identity_of(source.device, bindings, reading, tells_serial=source.tells_serial)
@@ -229,4 +235,7 @@ class Gather:
             clock_trusted=inputs.clock_trusted,
             plan=inputs.plan,
             targets=inputs.targets,
+            quarter_mw=table.demand.quarter_mw,
+            quarter_left_ms=table.demand.left_ms,
+            month_peak_mw=table.demand.peak_mw,
         )

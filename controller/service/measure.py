@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from interfaces.domain.image import FailsafeProof, Pilot
-from interfaces.domain.units import MILLI, MISSING, NEVER_S, ma_from_a, mv_from_v, mw_from_w
+from interfaces.domain.units import MILLI, MISSING, NEVER_S, SECONDS_PER_QUARTER, ma_from_a, mv_from_v, mw_from_w
 from interfaces.drivers.readings import GOOD, PointReading, Sample
 
 CurrentSign = Literal["signed", "by_power", "unsigned"]
@@ -48,6 +48,15 @@ class MeterRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DemandRow:
+    """A capacity tariff's registers in one sample: running quarter (mW over all of it), ms left, month's peak."""
+
+    quarter_mw: int
+    left_ms: int
+    peak_mw: int
+
+
+@dataclass(frozen=True, slots=True)
 class AssetRow:
     """A complete measurement of an asset: mA and mV per grid phase, and when."""
 
@@ -75,6 +84,19 @@ def meter_row(reading: PointReading, sign: CurrentSign, phases: int) -> MeterRow
         sample_no=reading.sample_no,
         digest=reading.digest,
     )
+
+
+def demand_row(reading: PointReading) -> DemandRow:
+    """What the meter counts for a capacity tariff; MISSING where it does not, or not in its newest sample."""
+    at_s = reading.sample_s
+    quarter_w = _near(reading, "demand_quarter_w", MAX_POWER_W, at_s)
+    left_s = _near(reading, "quarter_left_s", SECONDS_PER_QUARTER, at_s)
+    peak_w = _near(reading, "demand_month_peak_w", MAX_POWER_W, at_s)
+    if quarter_w is None or left_s is None:
+        quarter_mw, left_ms = MISSING, MISSING
+    else:
+        quarter_mw, left_ms = mw_from_w(quarter_w), round(left_s * MILLI)
+    return DemandRow(quarter_mw, left_ms, MISSING if peak_w is None else mw_from_w(peak_w))
 
 
 def signed_current_a(current_a: float, power_w: float, reactive_var: float | None, voltage_v: float) -> float:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from controller.core.params import Params
 from interfaces.domain.codec import digest
 from interfaces.domain.site_file import Problem, Site, topology_of
+from interfaces.domain.units import MISSING, mw_from_w
 from interfaces.drivers.facts import all_facts
 from interfaces.drivers.site_reader import parse_site
 
@@ -49,5 +50,6 @@ def setup_of_site(text: str, site: Site) -> SiteSetup:
         follow_plans=site.policies.follow_plans,
         use_targets=site.policies.use_targets,
         monitor_only=site.info.mode == "monitor",
+        peak_mw=MISSING if site.policies.peak_w is None else mw_from_w(site.policies.peak_w),
     )
     return SiteSetup(text, site, params, digest(params))

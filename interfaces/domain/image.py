@@ -12,7 +12,7 @@ from enum import IntEnum
 
 from interfaces.domain.plan import Plan
 from interfaces.domain.targets import Targets
-from interfaces.domain.units import Bools, Floats, Ints
+from interfaces.domain.units import MISSING, Bools, Floats, Ints
 
 
 class Pilot(IntEnum):
@@ -65,6 +65,10 @@ class Image:
     limit read back from the device and ``readback_s`` (N,) when. ``pilot``, ``failsafe_proof``, ``phases_now``
     (1 or 3, MISSING unknown) per asset; ``reboots`` counts device restarts seen; ``energy_wh`` the device's counter;
     ``soc_permille`` vehicle or battery; ``identity`` (N,) of the device; ``tag`` the RFID of the session.
+
+    From the grid meter's own registers of a capacity tariff, of the time of its sample: ``quarter_mw`` what the running
+    quarter of an hour has imported so far over its whole 15 min, ``quarter_left_ms`` what is left of it by the meter's
+    clock, ``month_peak_mw`` the highest quarter of this month.
     """
 
     meter_ma: Ints
@@ -94,3 +98,6 @@ class Image:
     clock_trusted: bool
     plan: Plan | None
     targets: Targets | None
+    quarter_mw: int = MISSING
+    quarter_left_ms: int = MISSING
+    month_peak_mw: int = MISSING

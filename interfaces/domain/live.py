@@ -15,10 +15,22 @@ from interfaces.domain.image import Pilot
 from interfaces.domain.measured import power_mw
 from interfaces.domain.telemetry import ScanRecord
 from interfaces.domain.topology import Topology
-from interfaces.domain.units import MISSING, Ints, a_from_ma, kw_from_mw, kw_from_w, kwh_from_wh, w_from_mw
+from interfaces.domain.units import (
+    MILLI,
+    MISSING,
+    SECONDS_PER_QUARTER,
+    Ints,
+    a_from_ma,
+    kw_from_mw,
+    kw_from_w,
+    kwh_from_wh,
+    w_from_mw,
+)
 
 LIVE_SCHEMA: Final[int] = 1
 REACHABLE_S: Final[float] = 30.0
+CLOCKS_APART_S: Final[float] = 30.0
+"""A meter whose quarters end further from ours counts another quarter than the plan does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +70,11 @@ class AssetLive:
 
 @dataclass(frozen=True, slots=True)
 class LiveStatus:
-    """One site at one moment. ``mode``: plan, fallback or failsafe; ``plan_sequence`` -1 without a plan."""
+    """One site at one moment. ``mode``: plan, fallback or failsafe; ``plan_sequence`` -1 without a plan.
+
+    From the grid meter's own registers, None where it has none or is silent: ``quarter_kw`` what the quarter of an hour
+    of ``epoch_s`` has imported so far, over its whole 15 min; ``month_peak_kw`` the month's highest.
+    """
 
     site: str
     topology_version: str
@@ -68,6 +84,8 @@ class LiveStatus:
     operator_limit_w: float | None
     circuits: tuple[CircuitLive, ...]
     assets: tuple[AssetLive, ...]
+    quarter_kw: float | None = None
+    month_peak_kw: float | None = None
     schema: int = LIVE_SCHEMA
 
 
@@ -85,7 +103,19 @@ def live_status(record: ScanRecord, topology: Topology, site: str) -> LiveStatus
         operator_limit_w=None if image.operator_limit_mw == MISSING else w_from_mw(image.operator_limit_mw),
         circuits=tuple(_circuit(c, record, topology, power_w) for c in range(topology.c) if topology.metered[c]),
         assets=tuple(_asset(i, record, topology, power_w) for i in range(topology.n)),
+        quarter_kw=_quarter_kw(record, topology),
+        month_peak_kw=None if _silent(0, record, topology) else _kw(image.month_peak_mw),
     )
+
+
+def _quarter_kw(record: ScanRecord, topology: Topology) -> float | None:
+    """The meter's running quarter, unless by our clock another one runs."""
+    image = record.image
+    if _silent(0, record, topology) or MISSING in (image.quarter_mw, image.quarter_left_ms):
+        return None
+    left_s = image.quarter_left_ms / MILLI - (record.now_s - float(image.meter_sample_s[0]))
+    our_left_s = SECONDS_PER_QUARTER - record.epoch_s % SECONDS_PER_QUARTER
+    return _kw(image.quarter_mw) if left_s > 0.0 and abs(left_s - our_left_s) <= CLOCKS_APART_S else None
 
 
 def _asset_power_w(record: ScanRecord, topology: Topology) -> list[float | None]:
@@ -100,15 +130,20 @@ def _circuit(c: int, record: ScanRecord, topology: Topology, power_w: list[float
     image = record.image
     below = [power_w[i] or 0.0 for i in np.flatnonzero(topology.ancestry[c]).tolist()]
     meter_mw = int(image.meter_mw[c])
-    # The image keeps the last reading of a meter that has gone silent; nobody measured it now.
-    silent = record.now_s - float(image.meter_sample_s[c]) > REACHABLE_S + float(topology.meter_period_s[c])
+    silent = _silent(c, record, topology)
     return CircuitLive(
         id=topology.circuits[c].id,
-        power_kw=None if silent or meter_mw == MISSING else kw_from_mw(meter_mw),
+        power_kw=None if silent else _kw(meter_mw),
         assets_kw=kw_from_w(sum(below)),
         current_a=(None, None, None) if silent else _three(image.meter_ma[c]),
         background_a=_known(record.report.background_ma[c]),
     )
+
+
+def _silent(c: int, record: ScanRecord, topology: Topology) -> bool:
+    """The image keeps the last reading of a meter that has gone silent; nobody measured it now."""
+    age_s = record.now_s - float(record.image.meter_sample_s[c])
+    return age_s > REACHABLE_S + float(topology.meter_period_s[c])
 
 
 def _asset(i: int, record: ScanRecord, topology: Topology, power_w: list[float | None]) -> AssetLive:
@@ -137,6 +172,10 @@ def _asset(i: int, record: ScanRecord, topology: Topology, power_w: list[float |
 def car_connected(asset: AssetLive) -> bool:
     """A car is there: a session has begun and the pilot, where known, does not say otherwise."""
     return asset.plugged_in_epoch_s is not None and asset.pilot != int(Pilot.A)
+
+
+def _kw(milliwatts: int) -> float | None:
+    return None if milliwatts == MISSING else kw_from_mw(milliwatts)
 
 
 def _three(row: Ints) -> tuple[float | None, float | None, float | None]:

@@ -55,6 +55,11 @@ class Reason(IntEnum):
     EXPORT_LIMIT = 40
     OTHER_DEVICE = 41
     UNPROVEN_DEVICE = 42
+    HANDOVER = 43
+    ORDERED_LIMIT = 44
+    ORDERED_PAUSE = 45
+    OUT_OF_SERVICE = 46
+    PEAK = 47
 
     ALARM_GUARD = 100
     ALARM_METER_LOST = 101
@@ -124,6 +129,11 @@ SENTENCES: Final[dict[Reason, str]] = {
     Reason.EXPORT_LIMIT: "limited by what may flow back through circuit {circuit}",
     Reason.OTHER_DEVICE: "held at failsafe: another device answers at its address than the one bound to it",
     Reason.UNPROVEN_DEVICE: "is not raised: it has not told its serial number since it connected",
+    Reason.PEAK: "kept below the peak of a quarter of an hour that this site pays for",
+    Reason.HANDOVER: "changes over between the plan and the site's own rules, in small steps",
+    Reason.ORDERED_LIMIT: "limited by an operator's command",
+    Reason.ORDERED_PAUSE: "paused by an operator's command",
+    Reason.OUT_OF_SERVICE: "taken out of service by an operator's command",
     Reason.ALARM_GUARD: "the guard refused the commands for circuit {circuit}: its part of the site is at failsafe",
     Reason.ALARM_METER_LOST: "the meter of circuit {circuit} does not answer: check its supply, cable and address",
     Reason.ALARM_METER_FROZEN: "the meter of circuit {circuit} repeats one reading: restart it or check the gateway",

@@ -361,13 +361,17 @@ class LoadEntry:
 
 @dataclass(frozen=True, slots=True)
 class Policies:
-    """Wishes of the site. They change how power is shared, never how much of it."""
+    """Wishes of the site. They change how power is shared and what it costs, never what is safe."""
 
     __pydantic_config__ = _STRICT
     follow_plans: Annotated[bool, Field(description="false: the local rules always decide")] = True
     use_targets: Annotated[bool, Field(description="false: equal shares, whatever departures and prices are known")] = (
         True
     )
+    peak_w: Annotated[
+        float | None,
+        Field(ge=1000, le=20_000_000, description="without a plan no quarter of an hour imports more on average"),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Final
 
 from interfaces.domain.device_facts import DeviceFacts
-from interfaces.domain.units import NEVER_S, w_from_kw, wh_from_kwh
+from interfaces.domain.units import NEVER_S, SECONDS_PER_QUARTER, w_from_kw, wh_from_kwh
 from interfaces.drivers.p1_currents import NO_PHASES, net_kilo, phases_of
-from interfaces.drivers.p1_telegram import Number, Telegram
+from interfaces.drivers.p1_telegram import MONTH_PEAK, Number, Telegram
 from interfaces.drivers.profile import Profile
 from interfaces.drivers.readings import GOOD, NOT_AVAILABLE, PointReading, Sample
 from interfaces.drivers.registers import Value
@@ -22,12 +23,16 @@ ENERGIES: Final[Mapping[str, tuple[str, ...]]] = {
     "energy_export_wh": ("1-0:2.8.0", "1-0:2.8.1", "1-0:2.8.2"),
 }
 """The total of all tariffs, else the sum of both."""
-DEMANDS: Final[Mapping[str, str]] = {"demand_quarter_w": "1-0:1.4.0", "demand_month_peak_w": "1-0:1.6.0"}
-"""Belgium: mean import of the running quarter of an hour so far; highest quarter of this month."""
+QUARTER_DEMAND: Final = "1-0:1.4.0"
+"""Belgium: import of the running quarter of an hour so far, divided by the whole of its 15 min (the current average
+value of a demand register, IEC 62056-6-2 class 5): it grows from 0 to the quarter's mean.
+"""
 ROLES: Final = (
     *(f"{name}_l{n}_{unit}" for n in (1, 2, 3) for name, unit in (("current", "a"), ("voltage", "v"), ("power", "w"))),
-    "power_w", "energy_import_wh", "energy_export_wh", "demand_quarter_w", "demand_month_peak_w", "serial",
+    "power_w", "energy_import_wh", "energy_export_wh", "demand_quarter_w", "quarter_left_s", "demand_month_peak_w",
+    "serial",
 )  # fmt: skip
+SECONDS_PER_MINUTE: Final = 60
 LATE: Final = 1.5
 """Telegrams this many times slower than the site file says are another kind of meter."""
 FEWEST_GAPS: Final = 3
@@ -105,9 +110,7 @@ def values_of(telegram: Telegram) -> tuple[dict[str, Value | None], tuple[str, .
     values["power_w"] = net_kilo(numbers, "1-0:1.7.0", "1-0:2.7.0")
     for role, codes in ENERGIES.items():
         values[role] = _energy_wh(numbers, codes)
-    for role, code in DEMANDS.items():
-        if code in numbers:
-            values[role] = w_from_kw(numbers[code].value)
+    values |= dict(_demands(telegram))
     values["serial"] = telegram.texts.get("0-0:96.1.1")
     notes = dict.fromkeys(note for phase in phases for note in phase.notes)
     return values, (*notes, *telegram.problems)
@@ -144,6 +147,30 @@ def refused(old: PointReading, problem: str, *, connected: bool = True) -> Point
     """The entry after something that was no telegram: values keep their time, none is good any more."""
     roles = {role: replace(sample, quality=problem) for role, sample in old.roles.items()}
     return replace(old, roles=roles, problem=problem, connected=connected)
+
+
+def _demands(telegram: Telegram) -> Iterator[tuple[str, Value | None]]:
+    """Belgium: the running quarter of an hour with the seconds left of it by the meter's own clock, and this month's
+    highest, None where the meter still shows an earlier month's or does not say when it was.
+    """
+    now = _moment(telegram.stamp)
+    if QUARTER_DEMAND in telegram.numbers and now is not None:
+        gone_s = (now.minute * SECONDS_PER_MINUTE + now.second) % SECONDS_PER_QUARTER
+        yield "demand_quarter_w", w_from_kw(telegram.numbers[QUARTER_DEMAND].value)
+        yield "quarter_left_s", SECONDS_PER_QUARTER - gone_s
+    if MONTH_PEAK in telegram.numbers:
+        then = _moment(telegram.peak_stamp)
+        # A quarter is named by its end: the last one of a month ends when the next month begins.
+        same = now is not None and then is not None and (then - timedelta(seconds=1)).month == now.month
+        yield "demand_month_peak_w", w_from_kw(telegram.numbers[MONTH_PEAK].value) if same else None
+
+
+def _moment(stamp: str | None) -> datetime | None:
+    """A time stamp in the meter's local time; whole hours apart from UTC, so that quarters are those of every clock."""
+    try:
+        return None if stamp is None else datetime.strptime(stamp[:-1], "%y%m%d%H%M%S")  # noqa: DTZ007  local
+    except ValueError:
+        return None
 
 
 def _energy_wh(numbers: Mapping[str, Number], codes: Sequence[str]) -> float | None:

@@ -38,6 +38,8 @@ UNITS: Final[Mapping[str, tuple[str, float]]] = {
 TEXTS: Final = ("0-0:96.1.1", "0-0:96.1.4", "0-0:96.14.0", "1-3:0.2.8")
 """Serial number, version (Belgium), tariff in force, version (Netherlands)."""
 STAMP: Final = "0-0:1.0.0"
+MONTH_PEAK: Final = "1-0:1.6.0"
+"""Its first bracket is the time stamp of that quarter of an hour (e-MUCS)."""
 
 _OBJECT: Final = re.compile(r"(\d{1,3}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3})((?:\([^()]*\))+)", re.ASCII)
 _NUMBER: Final = re.compile(r"(\d{1,10})(?:\.(\d{1,4}))?\*([A-Za-z]{1,4})", re.ASCII)
@@ -80,6 +82,7 @@ class Telegram:
 
     ``stamp``: the meter's local time YYMMDDhhmmss and S (summer) or W; None where it has none. ``problems``: objects
     that are there and cannot be used, which are then not in ``numbers``. ``digest``: checksum of all its bytes.
+    ``peak_stamp``: when the month's highest quarter of an hour was, in the form of ``stamp``.
     """
 
     identification: str
@@ -88,6 +91,7 @@ class Telegram:
     texts: Mapping[str, str]
     problems: tuple[str, ...]
     digest: int
+    peak_stamp: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +237,9 @@ def parse(content: bytes) -> Telegram | Refused:
             spoiled[code] = "given twice with different values"
     numbers, texts, stamp = _typed({code: v for code, v in objects.items() if code not in spoiled}, spoiled)
     problems = tuple(f"{where}: {what}" for where, what in spoiled.items())[:MAX_PROBLEMS]
-    return Telegram(first[1:].strip()[:TEXT_LENGTH], stamp, numbers, texts, problems, zlib.crc32(content))
+    said = objects.get(MONTH_PEAK, ("",))[0]
+    peak_stamp = said if MONTH_PEAK in numbers and _STAMP.fullmatch(said) else None
+    return Telegram(first[1:].strip()[:TEXT_LENGTH], stamp, numbers, texts, problems, zlib.crc32(content), peak_stamp)
 
 
 def _typed(

@@ -18,7 +18,7 @@ import numpy as np
 from interfaces.domain.live import AssetLive, LiveStatus, car_connected
 from interfaces.domain.topology import AssetKind, Topology
 from interfaces.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_QUARTER, Bools, Floats, Ints
-from optimizer.service.habits import Habits
+from optimizer.service.habits import CarFacts, Habits
 
 HOLD_S: Final[float] = 120.0
 LEAST_SHARE: Final[float] = 0.5
@@ -90,11 +90,12 @@ class SiteMemory:
     """One site's memory. ``topology``: whose assets and circuits the statuses speak of."""
 
     topology: Topology
-    habits: Habits = field(init=False)
+    habits: CarFacts = field(init=False)
     last: LiveStatus | None = None
     finished: deque[FinishedSession] = field(default_factory=lambda: deque(maxlen=KEEP_SESSIONS))
     _rows: deque[_Row] = field(default_factory=lambda: deque(maxlen=KEEP_DAYS * SECONDS_PER_DAY // SECONDS_PER_QUARTER))
     _running: _Running | None = None
+    _meter_peak: tuple[float, float] | None = None
 
     @property
     def pv_assets(self) -> list[int]:
@@ -109,6 +110,8 @@ class SiteMemory:
         if before is not None:
             self._integrate(before, status.epoch_s)
         self.last = status
+        if status.month_peak_kw is not None:
+            self._meter_peak = status.epoch_s, status.month_peak_kw
         self.habits.observe(status)
         return () if before is None else self._happenings(before, status)
 
@@ -142,16 +145,24 @@ class SiteMemory:
         )
 
     def imported_this_quarter_kwh(self) -> float:
-        """Imported since the last full quarter of the clock."""
+        """Imported since the last full quarter of the clock: what the grid meter counted where it tells, for that is
+        what is billed and has no gap; else what the statuses add up to.
+        """
+        if self.last is not None and self.last.quarter_kw is not None:
+            return self.last.quarter_kw * SECONDS_PER_QUARTER / SECONDS_PER_HOUR
         return 0.0 if self._running is None else self._running.imported_kws / SECONDS_PER_HOUR
 
     def month_peak_kw(self, zone: ZoneInfo) -> float:
-        """Highest quarter-hour of the local month of the last status; 0 before the first one has ended."""
+        """Highest quarter-hour of the local month of the last status, by the statuses or by the grid meter, which also
+        knows those that nobody else saw; 0 before the first one has ended.
+        """
         if self.last is None:
             return 0.0
         now = datetime.fromtimestamp(self.last.epoch_s, zone)
         month_start = now.replace(day=1, hour=0, minute=0, second=0, microsecond=0).timestamp()
         seen = [r.import_kw for r in self._rows if r.start_epoch_s >= month_start and np.isfinite(r.import_kw)]
+        if self._meter_peak is not None and self._meter_peak[0] >= month_start:
+            seen.append(self._meter_peak[1])
         return max(seen, default=0.0)
 
     def _integrate(self, held: LiveStatus, until_epoch_s: float) -> None:

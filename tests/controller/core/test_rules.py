@@ -20,12 +20,13 @@ from controller.core.rules.lent import lent
 from controller.core.rules.n_minus_1 import n_minus_1
 from controller.core.rules.obedience import obedience
 from controller.core.rules.operator import operator_limit, operator_stop
+from controller.core.rules.peak import peak
 from controller.core.rules.phase_switching import phase_switching
 from controller.core.rules.protection import protection_pause, protection_reduce, protection_stop
 from interfaces.domain.image import Fire, Identity, Pilot
 from interfaces.domain.reasons import Reason
-from interfaces.domain.topology import Asset, AssetKind
-from interfaces.domain.units import MISSING
+from interfaces.domain.topology import POWER_ROW, Asset, AssetKind
+from interfaces.domain.units import MISSING, mw_from_w
 from tests.controller.core.table import Table, evse, gcp, site
 
 
@@ -66,6 +67,71 @@ def test_silent_rules_say_nothing():
         assert say(rule, table).high_ma is None
     for rule in (fault, unreachable, declared_off, obedience, lent, phase_switching):
         assert min(high(say(rule, table))) >= NO_LIMIT
+
+
+def paying(table: Table, peak_kw: float = 10.0) -> Table:
+    """A site that wants no quarter of an hour above a mean; 10 A x 3 of building are 6.9 kW."""
+    table.params = replace(table.params, peak_mw=mw_from_w(peak_kw * 1000))
+    return table
+
+
+def left_kw(cap: Cap) -> float:
+    assert cap.budget is not None
+    assert (np.delete(cap.budget.ravel(), POWER_ROW) >= NO_LIMIT).all(), "only the power row of the connection"
+    return float(cap.budget[0, POWER_ROW]) / 1e6
+
+
+def test_the_peak_of_a_quarter_is_kept_while_no_plan_is_followed():
+    table = paying(running())
+    building_kw = float(table.state.background.estimate[0, POWER_ROW]) / 1e6
+    assert building_kw == pytest.approx(6.9, abs=0.1)
+    assert left_kw(say(peak, table)) == pytest.approx(10.0 - building_kw)
+    assert left_kw(say(peak, paying(table, 5.0))) == 0.0
+    state(table, "mission", source="plan")
+    assert say(peak, table).budget is None
+    assert say(peak, running()).budget is None
+
+
+@pytest.mark.parametrize(
+    ("minutes_left", "so_far_kw", "month_kw", "allowed_kw"),
+    [
+        (10.0, 2.0, None, 12.0),  # 2.5 kWh for the whole quarter, 0.5 kWh gone
+        (5.0, 10.0, None, 0.0),  # all of it is gone
+        (5.0, 12.0, None, 0.0),
+        (5.0, 10.0, 14.0, 12.0),  # 14 kW are paid for already: 1 kWh in 5 min
+        (5.0, 10.0, 4.0, 0.0),  # a lower peak of the month is no reason to want less
+        (0.2, 9.0, None, 15.0),  # spent as if there were a minute left
+        (14.95, 9.9, None, 10.0),  # 3 s into a quarter it may be the register of the one before
+    ],
+)
+def test_what_a_quarter_has_not_used_may_be_used_in_the_rest_of_it(minutes_left, so_far_kw, month_kw, allowed_kw):
+    table = paying(running())
+    building_mw = int(table.state.background.estimate[0, POWER_ROW])
+    cap = say(
+        peak,
+        table,
+        meter_sample_s=np.array([table.now_s]),
+        quarter_mw=round(so_far_kw * 1e6),
+        quarter_left_ms=round(minutes_left * 60_000),
+        month_peak_mw=MISSING if month_kw is None else round(month_kw * 1e6),
+    )
+    assert left_kw(cap) == pytest.approx(max(0.0, allowed_kw - building_mw / 1e6), abs=1e-5)
+
+
+@pytest.mark.parametrize("age_s", [31.0, np.inf])
+def test_an_old_register_of_the_quarter_says_nothing(age_s):
+    table = paying(running())
+    building_mw = int(table.state.background.estimate[0, POWER_ROW])
+    at = np.array([table.now_s - age_s])
+    cap = say(peak, table, meter_sample_s=at, quarter_mw=0, quarter_left_ms=120_000)
+    assert left_kw(cap) == pytest.approx(10.0 - building_mw / 1e6)
+
+
+def test_a_car_is_kept_below_the_peak_and_told_why():
+    table = paying(running(), 13.8)  # 6.9 kW of building leave 10 A x 3
+    table.after(seconds=30)
+    assert 9_000 <= int(table.commands.setpoint_ma[0]) <= 10_000
+    assert Reason(int(table.commands.reason[0])) is Reason.PEAK
 
 
 @pytest.mark.parametrize("panel", [Fire.ACTIVE, Fire.UNKNOWN])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -71,6 +73,29 @@ def test_row_46_a_broken_meter_reading_is_held_with_its_old_time_and_ages():
     assert image.meter_sample_no[0] == 1
     good = gather.image({METER: meter_reading(53.0, 3, 6.0)}, Inputs())
     assert (good.meter_sample_s[0], good.meter_ma[0, 0]) == (53.0, 6000)
+
+
+def belgian(at_s: float, number: int, **roles: float) -> PointReading:
+    reading = meter_reading(at_s, number, 5.0)
+    for role, value in roles.items():
+        reading = with_sample(reading, role, Sample(value, at_s, GOOD, number))
+    return reading
+
+
+def test_the_registers_of_a_capacity_tariff_belong_to_the_sample_that_had_them():
+    gather = gatherer()
+    plain = gather.image({METER: meter_reading(48.0, 1)}, Inputs())
+    assert (plain.quarter_mw, plain.quarter_left_ms, plain.month_peak_mw) == (MISSING, MISSING, MISSING)
+    told = belgian(49.0, 2, demand_quarter_w=2351.0, quarter_left_s=833, demand_month_peak_w=5980.0)
+    image = gather.image({METER: told}, Inputs())
+    assert (image.quarter_mw, image.quarter_left_ms, image.month_peak_mw) == (2_351_000, 833_000, 5_980_000)
+    stale = replace(belgian(52.0, 3, demand_month_peak_w=5980.0), roles={**told.roles, **meter_reading(52.0, 3).roles})
+    assert gather.image({METER: stale}, Inputs()).quarter_mw == MISSING, "of 3 s before the sample"
+    zero = belgian(53.0, 4, demand_quarter_w=0.0, quarter_left_s=900, demand_month_peak_w=0.0)
+    assert gather.image({METER: zero}, Inputs()).quarter_mw == 0, "0 W is not absent"
+    absurd = belgian(54.0, 5, demand_quarter_w=1e12, quarter_left_s=900, demand_month_peak_w=float("nan"))
+    image = gather.image({METER: absurd}, Inputs())
+    assert (image.quarter_mw, image.month_peak_mw) == (MISSING, MISSING)
 
 
 def test_row_30_a_phantom_current_of_one_charger_changes_no_other_column():

@@ -165,6 +165,30 @@ def test_the_last_reading_of_a_silent_meter_is_no_reading():
     assert hall.power_kw == pytest.approx(5.52)
 
 
+def test_the_registers_of_a_capacity_tariff_are_told_and_nothing_is_told_without_them():
+    """The clock stands 800 s into a quarter of an hour."""
+    assert EPOCH_S % 900 == 800.0
+    assert (status().quarter_kw, status().month_peak_kw) == (None, None)
+    told = status(quarter_mw=3_000_000, quarter_left_ms=100_000, month_peak_mw=0)
+    assert (told.quarter_kw, told.month_peak_kw) == (3.0, 0.0)
+    half = status(quarter_mw=MISSING, quarter_left_ms=100_000)
+    assert half.quarter_kw is None
+
+
+@pytest.mark.parametrize(("left_s", "age_s", "known"), [(129, 0, True), (131, 0, False), (71, 0, True), (69, 0, False),
+                                                       (110, 10, True), (5, 10, False), (890, 0, False)])  # fmt: skip
+def test_a_quarter_of_the_meters_clock_is_ours_only_when_it_is(left_s, age_s, known):
+    seen = np.array([NOW_S - age_s, NOW_S, NOW_S])
+    told = status(quarter_mw=3_000_000, quarter_left_ms=left_s * 1000, meter_sample_s=seen)
+    assert (told.quarter_kw is not None) == known
+
+
+def test_a_silent_meter_tells_no_peak():
+    seen = np.array([NOW_S - 31.5, NOW_S, NOW_S])
+    told = status(quarter_mw=1, quarter_left_ms=131_500, month_peak_mw=1, meter_sample_s=seen)
+    assert (told.quarter_kw, told.month_peak_kw) == (None, None)
+
+
 def test_without_a_plan_the_sequence_says_so():
     assert status().plan_sequence == -1
     plan = SimpleNamespace(sequence=12)

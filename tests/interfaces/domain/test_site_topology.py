@@ -125,6 +125,7 @@ ONLINE = {
     "a contract": ("    meter: m-main\n", "    meter: m-main\n    contract_a: [55, 55, 55]\n"),
     "a power limit": ("    meter: m-main\n", "    meter: m-main\n    max_import_w: 30000\n"),
     "policies": ("\nchargers:", "\npolicies: {follow_plans: false}\n\nchargers:"),
+    "a peak": ("\nchargers:", "\npolicies: {peak_w: 5000}\n\nchargers:"),
     "the words of a reason": ("installer: station fused at 16 A", "installer: station fused at 10 A"),
     "a place on earth": ("latitude: 47.37", "latitude: 47.38"),
 }

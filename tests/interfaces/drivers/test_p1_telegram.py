@@ -23,7 +23,7 @@ from interfaces.drivers.p1_telegram import (
     crc16,
     parse,
 )
-from tests.interfaces.drivers.p1_texts import BELGIAN, DUTCH, DUTCH_TEXT, with_checksum
+from tests.interfaces.drivers.p1_texts import BELGIAN, BELGIAN_TEXT, DUTCH, DUTCH_TEXT, with_checksum
 
 
 def telegram(data: bytes) -> Telegram:
@@ -77,8 +77,39 @@ def test_the_values_of_a_belgian_telegram_were_computed_by_hand():
     assert values["current_l3_a"] == 1.989  # 6 A fed in, 10 A (9.9915 for sure) in all: 7.989 A are reactive
     assert (values["power_w"], values["power_l3_w"]) == (920.0, -1380.0)
     assert (values["demand_quarter_w"], values["demand_month_peak_w"]) == (2351.0, 5980.0)
+    assert values["quarter_left_s"] == 13 * 60 + 53  # 19:01:07
     assert values["serial"] == "1SAG3100000001"
     assert notes == ()
+
+
+@pytest.mark.parametrize(
+    ("now", "peak", "expected"),
+    [
+        ("241105190107W", "241103134558W", 5980.0),
+        ("241105190107W", "241031134558W", None),  # the meter has not begun its new month yet
+        ("241201000001W", "241201000000W", None),  # a quarter is named by its end: the last one of November
+        ("241201001501W", "241201001500W", 5980.0),
+        ("241105190107W", "241199134558W", None),
+    ],
+)
+def test_the_peak_is_that_of_the_running_month(now, peak, expected):
+    text = BELGIAN_TEXT.replace("241105190107W", now).replace("241103134558W", peak)
+    values, _ = values_of(telegram(with_checksum(text)))
+    assert values["demand_month_peak_w"] == expected
+
+
+def test_a_peak_without_its_time_is_of_no_month():
+    text = BELGIAN_TEXT.replace("(241103134558W)(05.980", "(05.980")
+    values, _ = values_of(telegram(with_checksum(text)))
+    assert values["demand_month_peak_w"] is None
+    assert values["demand_quarter_w"] == 2351.0
+
+
+def test_without_a_time_stamp_nobody_knows_which_quarter_runs():
+    text = BELGIAN_TEXT.replace("0-0:1.0.0(241105190107W)\n", "")
+    values, _ = values_of(telegram(with_checksum(text)))
+    assert "demand_quarter_w" not in values
+    assert values["demand_month_peak_w"] is None
 
 
 def test_real_telegrams_of_a_house(reference_data):

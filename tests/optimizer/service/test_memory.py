@@ -101,6 +101,29 @@ def test_the_months_peak_begins_anew_at_local_midnight() -> None:
     assert memory.month_peak_kw(zone) == pytest.approx(8.0)
 
 
+def test_the_register_of_the_meter_knows_what_was_imported_before_anybody_looked() -> None:
+    memory = SiteMemory(TOPOLOGY)
+    memory.observe(replace(status(600.0), quarter_kw=4.0))
+    assert memory.imported_this_quarter_kwh() == pytest.approx(1.0)
+    memory.observe(status(610.0))
+    assert memory.imported_this_quarter_kwh() == pytest.approx(5.0 * 10 / 3600)
+
+
+def test_the_months_peak_of_the_meter_counts_until_the_month_ends() -> None:
+    zone = ZoneInfo("Europe/Brussels")
+    memory = SiteMemory(TOPOLOGY)
+    first = int(datetime(2026, 11, 30, 23, 0, tzinfo=zone).timestamp() - START)
+    fed(memory, first + 1790, 8.0, begin_s=first)
+    memory.observe(replace(status(first + 1800.0, 8.0), month_peak_kw=12.5))
+    assert memory.month_peak_kw(zone) == pytest.approx(12.5)
+    fed(memory, first + 3590, 20.0, begin_s=first + 1810)
+    assert memory.month_peak_kw(zone) == pytest.approx(20.0, abs=0.2), (
+        "a quarter ended that the meter has not told of yet"
+    )
+    fed(memory, first + 3600 + 900, 6.0, begin_s=first + 3600)
+    assert memory.month_peak_kw(zone) == pytest.approx(6.0)
+
+
 def test_a_session_from_plug_in_to_plug_out() -> None:
     memory = SiteMemory(TOPOLOGY)
     here = replace(CAR, pilot=int(Pilot.C2), plugged_in_epoch_s=START + 20.0, tag="blue", energy_kwh=1.5)

@@ -24,6 +24,7 @@ from controller.service.service_file import ServiceConfig
 from controller.service.site_setup import SiteSetup, setup_of_site
 from interfaces.domain.image import Image
 from interfaces.domain.site_types import P1Tcp
+from interfaces.domain.units import MISSING
 from interfaces.drivers.connection import Connection
 from interfaces.drivers.connections import connection_of
 from interfaces.drivers.links import P1TcpLink
@@ -168,6 +169,13 @@ async def test_the_current_of_the_plant_arrives_within_the_resolution_of_a_teleg
             assert site.host.plant.now_s - image.meter_sample_s[0] <= period_s + STEP_S
         reading = site.readings.points["grid"]
         assert (reading.value("demand_quarter_w") is not None) == (profile == "fluvius_p1")
+        image, moment_s = site.image(), EPOCH_S + site.host.plant.now_s
+        if profile == "fluvius_p1":
+            assert image.quarter_mw / 1000 == reading.value("demand_quarter_w")
+            assert image.quarter_left_ms / 1000 == pytest.approx(900 - moment_s % 900, abs=period_s + 1.0)
+            assert image.month_peak_mw == 0, "no quarter has ended"
+        else:
+            assert (image.quarter_mw, image.quarter_left_ms, image.month_peak_mw) == (MISSING,) * 3
         assert site.feed.received_bytes == 0
 
 
