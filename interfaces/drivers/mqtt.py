@@ -47,7 +47,8 @@ class Link:
     """A connection that is made again whenever it breaks, with its subscriptions.
 
     ``rng`` and ``sleep`` make the waiting between attempts; ``now_s`` is the monotonic clock. ``on_state`` is called at
-    every change, in the loop; subscriptions are in force when it says connected.
+    every change, in the loop; subscriptions are in force when it says connected. A callable ``will``
+    is asked at each attempt.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Link:
         subscriptions: Sequence[Subscription],
         *,
         rng: random.Random,
-        will: Will | None = None,
+        will: Will | Callable[[], Will] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         now_s: Clock = monotonic_s,
         on_state: Callable[[LinkState], None] | None = None,
@@ -142,7 +143,7 @@ class Link:
             context = await asyncio.to_thread(tls_context, self._broker)
         except OSError as error:
             return Trouble(Condition.CERTIFICATE_FILES, f"keys or certificates cannot be used: {_told(error)}")
-        session = Session(self._broker, context, self._will, self._inbox.put)
+        session = Session(self._broker, context, self._will() if callable(self._will) else self._will, self._inbox.put)
         try:
             async with session:
                 await self._up(session)

@@ -71,9 +71,12 @@ class Published:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The message is not with the broker, as far as we know; ``reason`` in words."""
+    """The message is not with the broker, as far as we know; ``reason`` in words. ``fault``: of the line (it may go
+    later), of the broker's rules (somebody has to change them), or of the message (no broker will ever take it).
+    """
 
     reason: str
+    fault: Literal["line", "rules", "message"] = "line"
 
 
 class _TlsSocket(ssl.SSLSocket):
@@ -155,12 +158,12 @@ class Session(aiomqtt.Client):
         """Publish and wait for the broker's word. Never raises for anything the message or the line can do."""
         size = len(message.payload) + len(message.topic.encode()) + len(message.content_type.encode()) + HEADER_BYTES
         if self._largest_bytes is not None and size > self._largest_bytes:
-            return Refused(f"larger than the broker takes ({self._largest_bytes} bytes)")
+            return Refused(f"larger than the broker takes ({self._largest_bytes} bytes)", "message")
         properties = _properties(message, PacketTypes.PUBLISH)
         try:
             info = self._client.publish(message.topic, message.payload, message.qos, message.retain, properties)
         except ValueError as error:
-            return Refused(f"no topic or payload for MQTT: {error}")
+            return Refused(f"no topic or payload for MQTT: {error}", "message")
         if info.rc != paho.MQTT_ERR_SUCCESS:
             return Refused(paho.error_string(info.rc).rstrip(".").lower())
         return Published() if info.is_published() else await self._acknowledged(info.mid)
@@ -176,7 +179,7 @@ class Session(aiomqtt.Client):
             return Refused(str(error))
         finally:
             self._unacked.pop(mid, None)
-        return Refused(str(code).lower()) if code.is_failure else Published()
+        return Refused(str(code).lower(), "rules") if code.is_failure else Published()
 
     def close(self) -> None:
         """Drop the socket if there still is one, and answer everybody who waits."""
