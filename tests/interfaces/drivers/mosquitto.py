@@ -61,7 +61,7 @@ class Watched:
         self,
         broker: Broker,
         subscriptions: Sequence[Subscription] = (),
-        will: Will | None = None,
+        will: Will | Callable[[], Will] | None = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.states: list[LinkState] = []
@@ -99,7 +99,7 @@ class Watched:
 
 @asynccontextmanager
 async def linked(
-    broker: Broker, *filters: str | Subscription, will: Will | None = None, up: bool = True
+    broker: Broker, *filters: str | Subscription, will: Will | Callable[[], Will] | None = None, up: bool = True
 ) -> AsyncIterator[Watched]:
     """A running link, connected unless ``up`` is false; a plain filter keeps messages in order."""
     wanted = [Subscription(f, "order") if isinstance(f, str) else f for f in filters]

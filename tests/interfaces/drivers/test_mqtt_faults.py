@@ -198,7 +198,7 @@ async def test_row_08_the_reason_is_read_also_when_our_first_word_breaks_the_con
 async def test_row_09_a_denied_publish_is_told(broker, figure):
     async with linked(broker.broker("box-1")) as box:
         denied = await box.link.publish(Message("sw/1/box-2/telemetry", b"1"))
-        assert denied == Refused("not authorized")
+        assert denied == Refused("not authorized", "rules")
         assert await box.link.publish(Message("sw/1/box-1/telemetry", b"1")) == Published()
         figure("denied publish", denied.reason)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import signal
 import subprocess
@@ -84,6 +85,21 @@ async def test_the_will_is_told_after_a_kill(broker):
             finally:
                 process.kill()
         assert (await cloud.next()).payload == b"gone"
+
+
+async def test_a_will_that_is_asked_for_is_another_one_at_each_connection(broker):
+    numbers = itertools.count(1)
+
+    def will() -> Will:
+        return Will(Message("sw/1/box-1/state", f"gone {next(numbers)}".encode()), delay_s=0)
+
+    async with linked(broker.broker("optimizer"), "sw/1/box-1/state") as cloud:
+        async with linked(broker.broker("box-1"), will=will) as box:
+            for number in (1, 2):
+                seen = len(box.states)
+                box.link._session._client._sock_close()  # no word of goodbye
+                assert (await cloud.next()).payload == f"gone {number}".encode()
+                await box.until(lambda state: state.connected, since=seen)
 
 
 async def test_who_takes_leave_leaves_no_will(broker):

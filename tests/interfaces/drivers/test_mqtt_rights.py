@@ -23,7 +23,7 @@ UP = ("state", "telemetry", "telemetry/live", "events", "ack")
 """What a controller writes and the cloud side reads."""
 DOWN = ("plan", "targets", "targets/prices", "command")
 """The other way."""
-DENIED = Refused("not authorized")
+DENIED = Refused("not authorized", "rules")
 
 
 @pytest.fixture(scope="module")
