@@ -125,6 +125,8 @@ planning: Final = Table(
     Column("planned_version", BigInteger, nullable=False, doc="of the problem the newest plan answers"),
     Column("refused_version", BigInteger, nullable=False, doc="of the last problem no plan can be made for"),
     Column("refused_why", Text, nullable=False),
+    Column("failures", Integer, nullable=False, doc="attempts at this version that came to nothing"),
+    Column("not_before_epoch_s", Double, nullable=False, doc="of the next attempt"),
     Column("sequence", BigInteger, nullable=False, doc="of the newest plan; never falls"),
     Column("published_sequence", BigInteger, nullable=False),
     Index("ix_planning_slot", "slot"),
@@ -172,7 +174,7 @@ def _series(name: str) -> Table:
         Column("value", Double, nullable=False),
         Column("quality", SmallInteger, nullable=False, doc="0 good; other codes are the sender's"),
         Column("historical", Boolean, nullable=False, doc="came from the site's spool, not live"),
-        CheckConstraint("value = value AND abs(value) <= 1e300", name="finite"),
+        CheckConstraint("abs(value) <= 1e300", name="finite"),
         Index(f"ix_{name}_site_id_asset_quantity_time_ms", "site_id", "asset", "quantity", "time_ms"),
         postgresql_partition_by="RANGE (time_ms)",
     )

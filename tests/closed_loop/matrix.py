@@ -27,6 +27,8 @@ ROWS: Final[dict[int, tuple[str, str]]] = {
     9: ("publish denied by the broker's rules", "told by its reason code"),
     10: ("two boxes with one client id", "named when they throw each other out more than 3 times a minute"),
     15: ("NaN, infinities, huge numbers, double keys in a message", "refused whole; the last good one stays"),
+    20: ("two workers plan one site", "one sequence, in order; the later answer to an older problem is dropped"),
+    24: ("messages doubled, or in another order", "each counts once"),
     25: ("charger refuses its connection", "its worst case stays reserved; the others notice nothing"),
     26: ("charger accepts and never answers", "at most one time-out of 0.5 s each; the round of the bus stays bounded"),
     27: ("charger drips its reply byte by byte", "time-out, then a new connection"),
