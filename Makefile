@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest
 # Two workers: the smallest machine we promise to run on has two cores. Tests of one xdist group share a worker.
 WORKERS ?= 2
 
-.PHONY: setup demo test lint soak faults lock
+.PHONY: setup demo test lint soak faults contract lock
 
 setup:
 	@scripts/setup
@@ -28,6 +28,10 @@ soak: setup
 # Runs every test of a row of the fault catalogue and writes what they measured to docs/fault-matrix.md.
 faults: setup
 	$(BIN)/python -m tests.closed_loop.matrix
+
+# Writes docs/wire from the types of the messages between site and cloud.
+contract: setup
+	$(BIN)/python -m interfaces.wire_documents
 
 lock: setup
 	scripts/lock

@@ -16,8 +16,9 @@ from interfaces.domain.site_types import ID_PATTERN
 
 ROOT: Final = "sw/1"
 """The 1 is the major version of the whole contract; it changes only when the topics do."""
-_CONTROLLER: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+CONTROLLER_PATTERN: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 """What a certificate's common name may be (a DNS label)."""
+_CONTROLLER: Final = re.compile(CONTROLLER_PATTERN)
 _ID: Final = re.compile(ID_PATTERN)
 
 

@@ -11,13 +11,13 @@ import pytest
 from interfaces.domain.codec_json import MAX_JSON_BYTES
 from interfaces.domain.wire import TYPES, Birth, Event, PlanAck, TargetsMessage, read, targets_in, write
 from interfaces.domain.wire_commands import LEAST_ROLE, ORDERS, Command, Pause, RoleName, may
+from interfaces.domain.wire_examples import ORDERS_GIVEN, TARGETS, command, examples, head
 from interfaces.domain.wire_head import MAJOR, WireCode, WireRefusal
 from interfaces.domain.wire_live import Live
 from interfaces.domain.wire_modes import MODES
 from interfaces.domain.wire_topics import Kind
-from tests.interfaces.domain.wire_samples import ORDERS_GIVEN, TARGETS, command, head, samples
 
-SAMPLES = samples()
+SAMPLES = examples()
 
 
 def refused(payload: str | bytes, cls: type) -> WireRefusal:

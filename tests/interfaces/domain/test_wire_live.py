@@ -10,9 +10,9 @@ from hypothesis import given, settings
 
 from interfaces.domain.live import AssetLive, CircuitLive, LiveStatus
 from interfaces.domain.wire import read, write
+from interfaces.domain.wire_examples import EPOCH_S, later, status
 from interfaces.domain.wire_head import Head
 from interfaces.domain.wire_live import SAME, SINGLE, AssetChanges, CircuitChanges, Known, Live, live_of, status_of
-from tests.interfaces.domain.wire_samples import EPOCH_S, later, status
 
 SESSION = 1_793_000_000
 

@@ -1,4 +1,4 @@
-"""One message of every kind, as they stand in the contract's documents."""
+"""One message of every kind for the contract's documents, and for whoever wants to try a reader of his own."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from interfaces.domain.live import AssetLive, CircuitLive, LiveStatus
+from interfaces.domain.plan import Plan
+from interfaces.domain.plan_text import plan_text
 from interfaces.domain.targets import Target, Targets
 from interfaces.domain.wire import (
     AckCode,
@@ -22,7 +24,7 @@ from interfaces.domain.wire import (
     Receipt,
     State,
     targets_message,
-)  # fmt: skip
+)
 from interfaces.domain.wire_commands import (
     AnswerCode,
     ChargeNow,
@@ -37,7 +39,7 @@ from interfaces.domain.wire_commands import (
     Resume,
     SendJournal,
     SolarMode,
-)  # fmt: skip
+)
 from interfaces.domain.wire_head import Head
 from interfaces.domain.wire_live import live_of
 
@@ -45,18 +47,19 @@ EPOCH_S = 1_793_000_000.0
 SESSION = 1_793_000_000
 
 
-def asset(k: int) -> AssetLive:
-    return AssetLive(
-        id=f"place-{k}", pilot=5, plugged_in_epoch_s=EPOCH_S - 3600.4, energy_kwh=4.256, tag="04A1B2C3D4",
-        power_kw=7.3649, setpoint_a=16.0, offered_a=16.0, phases=(1, 1, 1), soc_pct=None, reason=29, reachable=True,
-    )  # fmt: skip
-
-
 def status(places: int = 2) -> LiveStatus:
+    """A site with so many cars that charge, told finer than the wire is."""
     grid = CircuitLive("grid", 21.3749, 14.73, (31.04, None, 29.0), (6.1, 5.0, 5.5))
     return LiveStatus(
         site="depot", topology_version="9f3c", epoch_s=EPOCH_S, mode="plan", plan_sequence=812,
-        operator_limit_w=None, circuits=(grid,), assets=tuple(asset(k) for k in range(places)),
+        operator_limit_w=None, circuits=(grid,), assets=tuple(map(_car, range(places))),
+    )  # fmt: skip
+
+
+def _car(k: int) -> AssetLive:
+    return AssetLive(
+        id=f"place-{k}", pilot=5, plugged_in_epoch_s=EPOCH_S - 3600.4, energy_kwh=4.256, tag="04A1B2C3D4",
+        power_kw=7.3649, setpoint_a=16.0, offered_a=16.0, phases=(1, 1, 1), soc_pct=None, reason=29, reachable=True,
     )  # fmt: skip
 
 
@@ -71,10 +74,11 @@ def later(before: LiveStatus, seconds_s: float = 10.0) -> LiveStatus:
 
 
 def head(seq: int, *, historical: bool = False) -> Head:
+    """Of one session."""
     return Head(SESSION, seq, EPOCH_S + seq, historical=historical)
 
 
-def samples() -> dict[str, Message]:
+def examples() -> dict[str, Message]:
     """By the name of the example; every kind but the plan is there, and every order."""
     whole, known = live_of(head(1), status(), None)
     changes, _ = live_of(head(2), later(status()), known)
@@ -102,6 +106,7 @@ def samples() -> dict[str, Message]:
 
 
 def command(order: Order) -> Command:
+    """An order with its envelope."""
     return Command("c0ffee00-0001", "depot-7", "depot", EPOCH_S, EPOCH_S + 60, "j.jansen", "installer", order)
 
 
@@ -127,3 +132,17 @@ TARGETS = Targets(
     price_step_s=900,
     price_eur_per_kwh=np.array([0.21, -0.03, 0.4]),
 )
+
+
+def plan_example() -> str:
+    """The text of a plan of four quarters for one car."""
+    quarter = EPOCH_S - EPOCH_S % 900
+    steps = np.zeros(4, dtype=np.int64)
+    plan = Plan(
+        plan_id="depot-812", site="depot", topology_version="9f3c", sequence=812, key_id="", issued_epoch_s=EPOCH_S,
+        start_epoch_s=quarter, step_s=900, valid_until_epoch_s=quarter + 3600, lease_until_epoch_s=EPOCH_S + 900,
+        assets=("place-0",), setpoint_ma=np.array([[0], [0], [16_000], [16_000]]),
+        value_ppm=np.full((4, 1), 210_000), planned_import_mw=steps + 21_000_000,
+        grid_ppm=np.tile([50_000, 210_000, 0], (4, 1)), calm_import_mw=steps + 60_000_000,
+    )  # fmt: skip
+    return plan_text(plan)
