@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import random
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -93,13 +94,13 @@ async def test_a_will_that_is_asked_for_is_another_one_at_each_connection(broker
     def will() -> Will:
         return Will(Message("sw/1/box-1/state", f"gone {next(numbers)}".encode()), delay_s=0)
 
-    async with linked(broker.broker("optimizer"), "sw/1/box-1/state") as cloud:
-        async with linked(broker.broker("box-1"), will=will) as box:
-            for number in (1, 2):
-                seen = len(box.states)
-                box.link._session._client._sock_close()  # no word of goodbye
-                assert (await cloud.next()).payload == f"gone {number}".encode()
-                await box.until(lambda state: state.connected, since=seen)
+    cloud_side = linked(broker.broker("optimizer"), "sw/1/box-1/state")
+    async with cloud_side as cloud, linked(broker.broker("box-1"), will=will) as box:
+        for number in (1, 2):
+            seen = len(box.states)
+            box.link._session._client.socket().shutdown(socket.SHUT_RDWR)  # no word of goodbye
+            assert (await cloud.next()).payload == f"gone {number}".encode()
+            await box.until(lambda state: state.connected, since=seen)
 
 
 async def test_who_takes_leave_leaves_no_will(broker):
