@@ -21,6 +21,7 @@ class Background:
 
     ``fuse_a`` (C, 3, T): amperes that count against a limit, never below 0 unless PV there makes firm room;
     ``net_a`` (C, 3, T): signed, for what flows back; ``reserve_a`` (C, 3, T): for cars that are still to come.
+    ``power_kw`` (C, T): what counts against a circuit's power limit, where PV there makes room; with those cars.
     """
 
     net_kw: Floats
@@ -28,6 +29,7 @@ class Background:
     fuse_a: Floats
     net_a: Floats
     reserve_a: Floats
+    power_kw: Floats
     notes: tuple[str, ...]
 
 
@@ -45,17 +47,22 @@ def background_of(problem: Problem, steps: Steps, limits: Limits) -> Background:
     pv_a, low_a = (_on_circuits(problem, kw, below, index) for kw in (pv_kw, low_kw))
     load_a, high_a, settled = _loads(problem, steps, by_circuit, root, notes)
     coming_a = _arrivals(problem, steps, below, index)
-    firm = np.array([circuit.firm_export for circuit in circuits])[:, None, None] & ~settled[:, None, None]
-    fuse_a = np.where(firm, high_a - low_a, np.maximum(high_a - np.where(settled[:, None, None], 0.0, pv_a), 0.0))
+    worst = settled[:, None, None]
+    firm = np.array([circuit.firm_export for circuit in circuits])[:, None, None] & ~worst
+    fuse_a = np.where(firm, high_a - low_a, np.maximum(high_a - np.where(worst, 0.0, pv_a), 0.0))
     reserve_a = np.minimum(coming_a, np.maximum(limits.limit_a - fuse_a, 0.0))
+    kw_per_a = problem.site.nominal_voltage_v / MILLI
+    power_kw = (high_a - np.where(worst, 0.0, low_a)).sum(axis=1) * kw_per_a
+    power_kw += np.minimum(reserve_a.sum(axis=1) * kw_per_a, np.maximum(limits.circuit_kw - power_kw, 0.0))
     net_kw = load_kw - pv_kw.sum(axis=0)
-    coming_kw = reserve_a[root].sum(axis=0) * problem.site.nominal_voltage_v / MILLI
+    coming_kw = reserve_a[root].sum(axis=0) * kw_per_a
     return Background(
         net_kw=net_kw + np.minimum(coming_kw, np.maximum(limits.import_kw - net_kw, 0.0)),
         pv_kw=pv_kw,
         fuse_a=fuse_a,
-        net_a=np.where(settled[:, None, None], 0.0, load_a) - pv_a,
+        net_a=np.where(worst, 0.0, load_a) - pv_a,
         reserve_a=reserve_a,
+        power_kw=power_kw,
         notes=tuple(notes),
     )
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from interfaces.domain.units import SECONDS_PER_HOUR, Floats
+from interfaces.domain.units import MILLI, SECONDS_PER_HOUR, Floats
 from optimizer.core.compile_background import Background
 from optimizer.core.compile_limits import Limits
 from optimizer.core.compile_steps import Steps, filled, holds, laid
@@ -94,8 +94,9 @@ def grid_of(
     order = parents_first(problem)
     place = {problem.site.circuits[k].id: n for n, k in enumerate(order)}
     parents = [problem.site.circuits[k].parent for k in order]
-    headroom_a = limits.limit_a - background.fuse_a - background.reserve_a
+    headroom_a, feed_in_a = _rooms(problem, limits, background)
     floor_kw, price, notes = _peak(problem, steps)
+    next_month = steps.month.index(steps.month[-1]) if price > 0 and steps.month[-1] != steps.month[0] else None
     already_kwh = 0.0
     if price > 0:
         already_kwh = _already(problem, steps, background, notes)
@@ -110,12 +111,28 @@ def grid_of(
         export_limit_kw=limits.export_kw,
         parent=np.array([-1 if parent is None else place[parent] for parent in parents], dtype=np.int64),
         headroom_a=headroom_a[order],
-        feed_in_a=np.maximum(limits.limit_a + background.net_a, 0.0)[order],
+        feed_in_a=feed_in_a[order],
         peak_eur_per_kw=price,
         peak_floor_kw=floor_kw,
         already_kwh=already_kwh,
         slack_eur_per_kwh=slack_eur_per_kwh,
+        next_month=next_month,
+        next_floor_kw=0.0 if next_month is None else _less_margin(problem, 0.0),
     ), tuple(notes)
+
+
+def _rooms(problem: Problem, limits: Limits, background: Background) -> tuple[Floats, Floats]:
+    """(C, R, T) amperes that may be planned and that may flow back; a fourth row only where a circuit needs it."""
+    headroom_a = limits.limit_a - background.fuse_a - background.reserve_a
+    feed_in_a = np.maximum(limits.limit_a + background.net_a, 0.0)
+    if not np.isfinite(limits.circuit_kw).any():
+        return headroom_a, feed_in_a
+    room_a = (limits.circuit_kw - background.power_kw) * MILLI / problem.site.nominal_voltage_v
+    everything = np.full(room_a.shape, np.inf)
+    return (
+        np.concatenate([headroom_a, room_a[:, None, :]], axis=1),
+        np.concatenate([feed_in_a, everything[:, None, :]], axis=1),
+    )
 
 
 def _peak(problem: Problem, steps: Steps) -> tuple[float, float, list[str]]:
@@ -129,12 +146,13 @@ def _peak(problem: Problem, steps: Steps) -> tuple[float, float, list[str]]:
     if capacity.month is not None and capacity.month != month:
         notes.append(f"the realised peak is that of {capacity.month}: in {month} it begins anew")
         realised_kw = 0.0
-    later = sum(other != month for other in steps.month)
-    if later:
-        notes.append(
-            f"the last {later} steps lie in the next month, whose peak begins anew: this plan counts them as {month}"
-        )
-    return max(0.0, max(capacity.floor_kw, realised_kw) - capacity.margin_kw), capacity.eur_per_kw, notes
+    return _less_margin(problem, realised_kw), capacity.eur_per_kw, notes
+
+
+def _less_margin(problem: Problem, realised_kw: float) -> float:
+    """The peak that costs nothing more: billed anyway or realised already, less what forecasts may be off."""
+    capacity = problem.tariff.capacity
+    return 0.0 if capacity is None else max(0.0, max(capacity.floor_kw, realised_kw) - capacity.margin_kw)
 
 
 def _already(problem: Problem, steps: Steps, background: Background, notes: list[str]) -> float:
@@ -156,6 +174,13 @@ def _too_low(problem: Problem, limits: Limits, background: Background) -> list[s
         excess_a = float((background.fuse_a[k] - limits.limit_a[k]).max())
         notes.append(
             f"circuit {problem.site.circuits[k].id}: the load alone is up to {excess_a:.1f} A above its limit, "
+            f"nothing is planned there then"
+        )
+    full = (background.power_kw > limits.circuit_kw + 1e-9).any(axis=1)
+    for k in np.flatnonzero(full).tolist():
+        excess_kw = float((background.power_kw[k] - limits.circuit_kw[k]).max())
+        notes.append(
+            f"circuit {problem.site.circuits[k].id}: the load alone is up to {excess_kw:.1f} kW above its power limit, "
             f"nothing is planned there then"
         )
     above = background.net_kw > limits.import_kw + 1e-9

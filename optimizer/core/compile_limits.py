@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interfaces.domain.units import MILLI, Bools, Floats
+from interfaces.domain.units import Bools, Floats
 from optimizer.core.compile_steps import Steps, holds, touched
 from optimizer.core.compile_tree import root_of
 from optimizer.core.problem import Problem
@@ -14,13 +14,15 @@ from optimizer.core.problem import Problem
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What may flow. ``import_kw``, ``export_kw`` (T,), ``limit_a`` (C, 3, T); ``by_operator`` (C, T) and (T,): where
-    an announcement of the grid operator is what binds.
+    """What may flow. ``import_kw``, ``export_kw`` (T,), ``limit_a`` (C, 3, T); ``circuit_kw`` (C, T): over all phases,
+    infinite at the connection and where none is given. ``operator_import`` (T,), ``operator_circuit`` (C, T): where an
+    announcement of the grid operator is what binds.
     """
 
     import_kw: Floats
     export_kw: Floats
     limit_a: Floats
+    circuit_kw: Floats
     operator_import: Bools
     operator_circuit: Bools
 
@@ -47,8 +49,8 @@ def limits_of(problem: Problem, steps: Steps) -> Limits:
             by_operator |= inside & (told.import_kw < most_in)
         _lower(most_in, inside, told.import_kw)
         _lower(most_out, inside, told.export_kw)
-    limit_a, circuit_by_operator = _circuit_limits(problem, steps, root)
-    return Limits(most_in, most_out, limit_a, by_operator, circuit_by_operator)
+    limit_a, circuit_by_operator = _circuit_limits(problem, steps)
+    return Limits(most_in, most_out, limit_a, _circuit_kw(problem, steps, root), by_operator, circuit_by_operator)
 
 
 def _lower(column: Floats, where: Bools, limit: float | None) -> None:
@@ -56,15 +58,19 @@ def _lower(column: Floats, where: Bools, limit: float | None) -> None:
         column[where] = np.minimum(column[where], limit)
 
 
-def _circuit_limits(problem: Problem, steps: Steps, root: int) -> tuple[Floats, Bools]:
-    """(C, 3, T) in A. A power limit below the connection counts per phase, which keeps it whatever the phases do."""
+def _circuit_kw(problem: Problem, steps: Steps, root: int) -> Floats:
+    """(C, T): the connection's own power limit is one of the import limits."""
+    most = [
+        circuit.max_import_kw if k != root and circuit.max_import_kw is not None else np.inf
+        for k, circuit in enumerate(problem.site.circuits)
+    ]
+    return np.repeat(np.array(most, dtype=np.float64)[:, None], steps.count, axis=1)
+
+
+def _circuit_limits(problem: Problem, steps: Steps) -> tuple[Floats, Bools]:
+    """(C, 3, T) in A."""
     circuits = problem.site.circuits
     limit_a = np.repeat(np.array([circuit.limit_a for circuit in circuits])[:, :, None], steps.count, axis=2)
-    for k, circuit in enumerate(circuits):
-        wires = sum(amps > 0 for amps in circuit.limit_a)
-        if k != root and circuit.max_import_kw is not None and wires:
-            most_a = circuit.max_import_kw * MILLI / problem.site.nominal_voltage_v / wires
-            limit_a[k] = np.minimum(limit_a[k], most_a)
     by_operator = np.zeros((len(circuits), steps.count), dtype=np.bool_)
     index = {circuit.id: k for k, circuit in enumerate(circuits)}
     for told in problem.contract.circuits:

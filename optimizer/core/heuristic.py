@@ -11,9 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from optimizer.core.instance import Bools, Floats, Instance, Ints, Solution
+from optimizer.core.instance import Bools, Floats, Instance, Ints, Solution, on_rows
 from optimizer.core.verify import (
-    PHASES,
     beyond_kw,
     car_states,
     cost_eur,
@@ -33,7 +32,7 @@ NO_BOUND_EUR: Final = float("-inf")
 
 @dataclass(slots=True)
 class Room:
-    """What is left while assets are placed: ``amps`` (C + 1, 3, T), unlimited beyond the root; ``kw`` (T,): import."""
+    """What is left while assets are placed: ``amps`` (C + 1, R, T), unlimited beyond the root; ``kw`` (T,): import."""
 
     amps: Floats
     kw: Floats
@@ -54,7 +53,7 @@ class Room:
 def heuristic(instance: Instance, bound_eur: float = NO_BOUND_EUR) -> Solution:
     """A feasible plan; its values of energy are estimates."""
     grid, cars = instance.grid, instance.cars
-    most = np.concatenate([most_amperes(instance), np.full((1, PHASES, grid.steps), np.inf)])
+    most = np.concatenate([most_amperes(instance), np.full((1, grid.rows, grid.steps), np.inf)])
     idle_kw = np.maximum(grid.base_kw + idle_run_kw(instance).sum(axis=0), 0.0)
     room = Room(most, np.maximum(grid.import_limit_kw, idle_kw) - grid.base_kw)
     ways = [_way(grid.parent, circuit) for circuit in range(len(grid.parent))]
@@ -64,7 +63,7 @@ def heuristic(instance: Instance, bound_eur: float = NO_BOUND_EUR) -> Solution:
     order = np.lexsort((_laxity_kwh(instance), -cars.short_eur_per_kwh.max(axis=1, initial=0.0)))
     if grid.peak_eur_per_kw > 0.0:
         # First what costs no new peak: the import up to the floor.
-        spare = np.full(grid.steps, grid.peak_floor_kw)
+        spare = grid.floors_kw[grid.period]
         spare[:1] -= (grid.already_kwh - (grid.full_h - grid.dt_h[0]) * grid.peak_floor_kw) / grid.dt_h[0]
         full = room.kw
         room.kw = np.minimum(full, spare - grid.base_kw - run_kw.sum(axis=0) - buffer_kw.sum(axis=0))
@@ -108,7 +107,7 @@ def completed(
         run_kw=run_kw,
         import_kw=zero,
         export_kw=zero,
-        peak_kw=0.0,
+        peak_kw=grid.floors_kw,
         shortage_kwh=shortage,
         beyond_kw=0.0,
         objective_eur=0.0,
@@ -149,6 +148,7 @@ def _laxity_kwh(instance: Instance) -> Floats:
 def _runs(instance: Instance, room: Room, ways: list[Ints]) -> Floats:
     """Each run where it costs least."""
     runs, grid = instance.runs, instance.grid
+    a_per_kw = on_rows(runs.a_per_kw, grid.rows)
     power = np.zeros((len(runs.circuit), grid.steps))
     price = grid.import_eur_per_kwh * grid.dt_h
     for r, profile in enumerate(runs.profile_kw):
@@ -156,17 +156,18 @@ def _runs(instance: Instance, room: Room, ways: list[Ints]) -> Floats:
         cost = [float(price[start : start + len(profile)] @ profile) for start in starts]
         begin = int(starts[int(np.argmin(cost))])
         power[r, begin : begin + len(profile)] = profile
-        room.take(ways[int(runs.circuit[r])], runs.a_per_kw[r], 1.0, power[r])
+        room.take(ways[int(runs.circuit[r])], a_per_kw[r], 1.0, power[r])
     return power
 
 
 def _heat(instance: Instance, room: Room, ways: list[Ints]) -> Floats:
     """Each buffer kept at the lower edge of its band, as far as there is room."""
     buffers, grid = instance.buffers, instance.grid
+    a_per_kw = on_rows(buffers.a_per_kw, grid.rows)
     power = np.zeros((len(buffers.circuit), grid.steps))
     for h, circuit in enumerate(buffers.circuit):
         way = ways[int(circuit)]
-        fits = np.minimum(room.least(way, buffers.a_per_kw[h], 1.0), np.broadcast_to(buffers.power_kw[h], grid.steps))
+        fits = np.minimum(room.least(way, a_per_kw[h], 1.0), np.broadcast_to(buffers.power_kw[h], grid.steps))
         level = buffers.heat_kwh.copy()
         for t in range(grid.steps):
             level = _next_heat(instance, level, t)
@@ -174,19 +175,19 @@ def _heat(instance: Instance, room: Room, ways: list[Ints]) -> Floats:
             missing = _at(buffers.low_kwh, t)[h] - level[h]
             power[h, t] = min(max(missing / made, 0.0), fits[t]) if made > 0.0 else 0.0
             level[h] += made * power[h, t]
-        room.take(way, buffers.a_per_kw[h], 1.0, power[h])
+        room.take(way, a_per_kw[h], 1.0, power[h])
     return power
 
 
 def _curtail(instance: Instance, room: Room, ways: list[Ints], beyond_kw: Floats) -> Floats:
     """PV held back where more is exported than may be, as far as the circuits bear it."""
-    solar = instance.solar
+    solar, a_per_kw = instance.solar, on_rows(instance.solar.a_per_kw, instance.grid.rows)
     held = np.zeros(solar.available_kw.shape)
     for p, circuit in enumerate(solar.circuit):
         way = ways[int(circuit)]
-        fits = np.minimum(room.least(way, solar.a_per_kw[p], 0.0), np.maximum(solar.available_kw[p], 0.0))
+        fits = np.minimum(room.least(way, a_per_kw[p], 0.0), np.maximum(solar.available_kw[p], 0.0))
         held[p] = np.clip(beyond_kw - held.sum(axis=0), 0.0, fits)
-        room.take(way, solar.a_per_kw[p], 0.0, held[p])
+        room.take(way, a_per_kw[p], 0.0, held[p])
     return held
 
 
@@ -201,14 +202,14 @@ def _fill(instance: Instance, room: Room, ways: list[Ints], order: Ints, car_a: 
     """Every car, in this order, into its cheapest steps."""
     cars, grid = instance.cars, instance.grid
     share, least = window_share(instance), least_a(instance)
-    feeds = cars.discharge_a > 0.0
+    feeds, on = cars.discharge_a > 0.0, on_rows(cars.wired, grid.rows)
     eta = np.where(feeds, cars.efficiency, 1.0)
     wanted = np.maximum(
         np.where(feeds, np.minimum(cars.energy_kwh, cars.capacity_kwh - cars.soc_kwh), cars.energy_kwh), 0.0
     )
     waiting = np.arange(grid.steps) * WAITING_EUR_PER_KWH_STEP
     for i in order:
-        kw, way, wired = float(cars.kw_per_a[i]), ways[int(cars.circuit[i])], cars.wired[i].astype(np.float64)
+        kw, way, wired = float(cars.kw_per_a[i]), ways[int(cars.circuit[i])], on[i]
         kwh = kw * grid.dt_h
         fits = np.minimum(room.least(way, wired, kw), cars.max_a[i] * share[i] - car_a[i])
         price = grid.import_eur_per_kwh + waiting

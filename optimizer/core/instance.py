@@ -8,7 +8,7 @@ The model (both implementations, `lp` and `oracle`, are this and nothing else), 
 discharge, c/d battery charge and discharge, u curtailed PV, h heat pump power, z start shares of runs:
 
     minimise   sum dt (import price g+  -  export price g-)                     energy
-             + peak_eur_per_kw * P                                              capacity tariff
+             + peak_eur_per_kw * P                                              capacity tariff, P per billing period
              + sum short_eur_per_kwh * s                                        shortage, convex per car
              + sum early_eur_per_kwh_step * t * kw dt x                         a tiny wish to be early
              + sum wear (c + d) dt + sum car wear kw y dt                       wear
@@ -19,6 +19,7 @@ discharge, c/d battery charge and discharge, u curtailed PV, h heat pump power, 
     subject to energy of each car: sum kw dt x + sum_k s_k = energy_kwh         (0 <= s_k <= short_kwh_k)
                balance of each step: g+ - g- = base + sum kw (x - y) + sum (c - d) + u + sum h + runs
                amperes of each circuit, phase and step within its headroom (both ways where something can feed in)
+               their sum over the phases within its headroom too, where a circuit has a power limit
                import and export limits, peak: (already + dt g+) <= full_h * P in each step, and g+ <= P in one that is
                under way: what a quarter has left unused is not caught up at a power that no charger could follow
                battery, car and heat states step by step, bounds soft where the present state already breaks them
@@ -43,6 +44,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
+PHASES: Final = 3
 KW_PER_A: Final = 0.23
 """What one ampere beyond a limit counts for: a conductor at 230 V."""
 FIRM_STEPS: Final = 4
@@ -56,9 +58,11 @@ class Grid:
     ``dt_h`` (T,): length of each step, the first one may be what is left of its quarter; ``full_h``: a whole step.
     ``base_kw`` (T,): net power of all that cannot be planned, PV that cannot be curtailed as negative. Prices (T,) in
     EUR/kWh with taxes, fees and CO2 weight; nowhere is export dearer than import. ``import_limit_kw``,
-    ``export_limit_kw`` (T,). ``headroom_a`` (C, 3, T): limit less background, what planned amperes may add up to;
-    ``feed_in_a`` (C, 3, T): how far they may add up below zero (a positive number). ``parent`` (C,): -1 for index 0.
-    ``already_kwh``: imported in the first step's quarter before the plan begins.
+    ``export_limit_kw`` (T,). ``headroom_a`` (C, R, T): limit less background, what planned amperes may add up to;
+    ``feed_in_a`` (C, R, T): how far they may add up below zero (a positive number). R is 3, the phases, or 4: the last
+    row is the sum over the phases then, a power limit in amperes. ``parent`` (C,): -1 for index 0.
+    ``already_kwh``: imported in the first step's quarter before the plan begins. ``next_month``: the step in which the
+    next billing period begins, None where the plan does not reach it; its peak has its own floor ``next_floor_kw``.
     """
 
     dt_h: Floats
@@ -75,6 +79,8 @@ class Grid:
     peak_floor_kw: float
     already_kwh: float
     slack_eur_per_kwh: float
+    next_month: int | None = None
+    next_floor_kw: float = 0.0
 
     @property
     def steps(self) -> int:
@@ -82,17 +88,41 @@ class Grid:
         return len(self.dt_h)
 
     @property
+    def rows(self) -> int:
+        """R."""
+        return int(self.headroom_a.shape[1])
+
+    @property
+    def period(self) -> Ints:
+        """(T,): 0 in the first billing period, 1 in the next."""
+        return (np.arange(self.steps) >= (self.steps if self.next_month is None else self.next_month)).astype(np.int64)
+
+    @property
+    def floors_kw(self) -> Floats:
+        """(1,) or (2,): the peak of each billing period is never less."""
+        floors: tuple[float, ...] = (self.peak_floor_kw,)
+        return np.array(floors if self.next_month is None else (*floors, self.next_floor_kw))
+
+    @property
     def under_way(self) -> bool:
         """Part of the first step has passed."""
         return bool(self.dt_h[0] < self.full_h)
 
-    def peak_kw(self, import_kw: Floats) -> float:
-        """The peak of an import (T,), at least the floor."""
+    def peak_kw(self, import_kw: Floats) -> Floats:
+        """(1,) or (2,): the peak of an import (T,) in each billing period, at least the floor."""
         mean_kw = self.dt_h * import_kw / self.full_h
         mean_kw[0] += self.already_kwh / self.full_h
         if self.under_way:
             mean_kw[0] = max(mean_kw[0], import_kw[0])
-        return max(self.peak_floor_kw, float(mean_kw.max()))
+        peaks = self.floors_kw
+        np.maximum.at(peaks, self.period, mean_kw)
+        return peaks
+
+
+def on_rows(per_phase: Floats | Ints, rows: int) -> Floats:
+    """(n, R) amperes on each row of a circuit, from those on each phase (n, 3)."""
+    amps: Floats = per_phase.astype(np.float64)
+    return amps if rows == PHASES else np.concatenate([amps, amps.sum(axis=1, keepdims=True)], axis=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +256,8 @@ class Solution:
 
     ``car_a``, ``car_discharge_a`` (N, T); battery ``charge_kw``, ``discharge_kw``, ``soc_kwh`` at the end of each step
     (B, T); ``curtailed_kw`` (P, T); ``buffer_kw``, ``heat_kwh`` (H, T); ``run_kw`` (R, T); ``import_kw``, ``export_kw``
-    (T,); ``peak_kw``; ``shortage_kwh`` (N,). ``beyond_kw``: sum over limits and steps of what is beyond them, 0 where
-    every limit can be kept. ``objective_eur`` of this solution, ``bound_eur`` of the relaxation.
+    (T,); ``peak_kw`` of each billing period; ``shortage_kwh`` (N,). ``beyond_kw``: sum over limits and steps of what is
+    beyond them, 0 where every limit can be kept. ``objective_eur`` of this solution, ``bound_eur`` of the relaxation.
     ``car_value_eur_per_kwh`` (N,): by how much the objective would fall if one kWh less were wanted (of a car that can
     feed back: if it held one kWh more and wanted as much less); ``battery_value_eur_per_kwh`` (B, T),
     ``buffer_value_eur_per_kwh`` (H, T): if one kWh fell into the store in that step. Positive: energy there is worth
@@ -245,7 +275,7 @@ class Solution:
     run_kw: Floats
     import_kw: Floats
     export_kw: Floats
-    peak_kw: float
+    peak_kw: Floats
     shortage_kwh: Floats
     beyond_kw: float
     objective_eur: float

@@ -100,6 +100,8 @@ def _structure(before: Instance, now: Instance) -> Iterator[tuple[str, Any, Any]
             yield f"{part}.{name}", getattr(a, name), getattr(b, name)
     yield "steps", before.grid.steps, now.grid.steps
     yield "peak term", before.grid.peak_eur_per_kw > 0.0, now.grid.peak_eur_per_kw > 0.0
+    yield "billing periods", before.grid.period, now.grid.period
+    yield "rows of the circuits", before.grid.rows, now.grid.rows
     yield "a first step under way", before.grid.under_way, now.grid.under_way
     yield "cars that feed back", before.cars.discharge_a > 0.0, now.cars.discharge_a > 0.0
     yield "shortage tiers", before.cars.short_kwh.shape, now.cars.short_kwh.shape

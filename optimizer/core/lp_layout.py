@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from optimizer.core.instance import Bools, Floats, Instance, Ints
-from optimizer.core.lp_tree import PHASES, Cells, Reach, Tree, per_step
+from optimizer.core.instance import Bools, Floats, Instance, Ints, on_rows
+from optimizer.core.lp_tree import Cells, Reach, Tree, per_step
 
 Index = npt.NDArray[np.int32]
 NO_ROW: Final = -1
@@ -25,7 +25,7 @@ MARGIN: Final = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Soft:
-    """What idle breaks: flat positions (C, 3, T) of limits upwards and downwards, steps of the import and the export
+    """What idle breaks: flat positions (C, R, T) of limits upwards and downwards, steps of the import and the export
     limit, batteries, and positions of cells of cars outside their bounds.
     """
 
@@ -134,7 +134,8 @@ class _Builder:
         begin = np.cumsum(starts) - starts
         self.run_start = np.arange(len(self.run_of)) - begin[self.run_of] + runs.earliest[self.run_of]
         self.rows = self._rows()
-        self.row_of = np.full((instance.grid.headroom_a.shape[0] + 1) * PHASES * self.steps, NO_ROW)
+        self.per_circuit = instance.grid.rows
+        self.row_of = np.full((instance.grid.headroom_a.shape[0] + 1) * self.per_circuit * self.steps, NO_ROW)
         self.row_of[kept] = np.arange(len(kept)) + self.rows["amps"].start
 
     def layout(self) -> Layout:
@@ -177,11 +178,11 @@ class _Builder:
 
     def _amps(self, circuit: Ints, step: Ints, per_unit: Floats) -> tuple[Ints, Floats]:
         """The circuits' rows of columns at ``circuit`` and ``step`` (n,), ``per_unit`` (n, 3) amperes each."""
-        way = self.tree.chain[circuit] * (PHASES * self.steps) + step[:, None]
-        places = way[:, :, None] + (np.arange(PHASES) * self.steps)[None, None, :]
+        way = self.tree.chain[circuit] * (self.per_circuit * self.steps) + step[:, None]
+        places = way[:, :, None] + (np.arange(self.per_circuit) * self.steps)[None, None, :]
         rows = self.row_of[places]
-        values = np.broadcast_to(per_unit[:, None, :], rows.shape)
-        flat = (len(step), rows.shape[1] * PHASES)
+        values = np.broadcast_to(on_rows(per_unit, self.per_circuit)[:, None, :], rows.shape)
+        flat = (len(step), rows.shape[1] * self.per_circuit)
         return rows.reshape(flat), values.reshape(flat)
 
     def _kw_columns(
@@ -251,7 +252,8 @@ class _Builder:
             pace[: rows["pace"].stop - rows["pace"].start] = rows["pace"].start
             bought += [(peak, 1.0), (pace, 1.0)]
             below, share = np.append(peak, pace[0]), np.append(-1.0 / per_kw, -1.0)
-            kinds.append(Kind("peak", below[None, :], share[None, :]))
+            own = np.append(grid.period, 0) == np.arange(len(grid.floors_kw))[:, None]
+            kinds.append(Kind("peak", np.where(own, below, NO_ROW), np.broadcast_to(share, own.shape)))
         beyond = _kind("import", bought)
         return [
             beyond,

@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-from optimizer.core.instance import Bools, Floats, Instance, Ints
+from optimizer.core.instance import Bools, Floats, Instance, Ints, on_rows
 
-PHASES: Final = 3
 TOLERANCE_A: Final = 1e-9
 """Sums of the same numbers in another order."""
 
@@ -73,7 +71,7 @@ def cells_of(instance: Instance) -> Cells:
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """What can happen on each circuit, phase and step, (C, 3, T) in A.
+    """What can happen on each circuit, row and step, (C, R, T) in A.
 
     ``hard_a``: the most that planned amperes may add up to, its limit or what idle takes. ``up_a``, ``down_a``: the
     most that they can add up to, and how far below zero. ``cell_a`` (cells,): upper bound of each car's current.
@@ -115,7 +113,7 @@ def reach_of(instance: Instance, tree: Tree, cells: Cells) -> Reach:
 
 
 def kept_rows(instance: Instance, reach: Reach) -> Bools:
-    """(C, 3, T): rows that can bind."""
+    """(C, R, T): rows that can bind."""
     over: Bools = reach.up_a > instance.grid.headroom_a + TOLERANCE_A
     under: Bools = reach.down_a > instance.grid.feed_in_a + TOLERANCE_A
     return over | under
@@ -155,29 +153,30 @@ def summed(tree: Tree, direct: Floats, cap: Floats | None = None) -> Floats:
 
 
 def _add_cells(total: Floats, instance: Instance, cells: Cells, chosen: Ints | slice, amps: Floats) -> None:
-    circuits, _, steps = total.shape
-    car = cells.car[chosen]
+    circuits, rows, steps = total.shape
+    car, wired = cells.car[chosen], on_rows(instance.cars.wired, rows)
     place = instance.cars.circuit[car] * steps + cells.step[chosen]
-    for p in range(PHASES):
-        weight = amps * instance.cars.wired[car, p]
+    for p in range(rows):
+        weight = amps * wired[car, p]
         total[:, p, :] += np.bincount(place, weight, circuits * steps).reshape(circuits, steps)
 
 
 def _add_kw(total: Floats, circuit: Ints, a_per_kw: Floats, kw: Floats) -> None:
     if len(circuit):
-        np.add.at(total, circuit, a_per_kw[:, :, None] * kw[:, None, :])
+        np.add.at(total, circuit, on_rows(a_per_kw, total.shape[1])[:, :, None] * kw[:, None, :])
 
 
 def _room_of_cells(room: Floats, instance: Instance, cells: Cells) -> Floats:
     """What the circuits above a car leave for it alone."""
-    wired: npt.NDArray[np.float64] = instance.cars.wired.astype(np.float64)
+    _, rows, steps = room.shape
+    wired = on_rows(instance.cars.wired, rows)
     least = np.full(len(cells.car), np.inf)
-    place = instance.cars.circuit[cells.car] * (PHASES * room.shape[2]) + cells.step
+    place = instance.cars.circuit[cells.car] * (rows * steps) + cells.step
     with np.errstate(divide="ignore"):
         per_conductor = 1.0 / wired
     flat = room.reshape(-1)
-    for p in range(PHASES):
+    for p in range(rows):
         with np.errstate(invalid="ignore"):
-            here = flat[place + p * room.shape[2]] * per_conductor[cells.car, p]
+            here = flat[place + p * steps] * per_conductor[cells.car, p]
         np.fmin(least, here, out=least)
     return least

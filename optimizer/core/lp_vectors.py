@@ -8,7 +8,7 @@ import numpy as np
 
 from optimizer.core.instance import KW_PER_A, Floats, Instance
 from optimizer.core.lp_layout import Layout
-from optimizer.core.lp_tree import PHASES, Reach, per_step
+from optimizer.core.lp_tree import Reach, per_step
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +119,7 @@ def _grid(instance: Instance, layout: Layout, made: Vectors, run_kw: Floats) -> 
     made.row_lower[layout.rows["balance"]] = made.row_upper[layout.rows["balance"]] = grid.base_kw
     if layout.peaked:
         peak = layout.columns["peak"]
-        made.cost[peak], made.lower[peak] = grid.peak_eur_per_kw, grid.peak_floor_kw
+        made.cost[peak], made.lower[peak] = grid.peak_eur_per_kw, grid.floors_kw
         made.row_lower[layout.rows["peak"]] = -np.inf
         made.row_upper[layout.rows["peak"].start] = -grid.already_kwh / grid.dt_h[0]
         made.row_lower[layout.rows["pace"]] = -np.inf
@@ -175,7 +175,7 @@ def _circuits(instance: Instance, layout: Layout, reach: Reach, made: Vectors) -
     hard, hard_low = reach.hard_a.reshape(-1), -np.maximum(feed_in, 0.0)
     made.row_upper[rows] = np.minimum(np.maximum(upper, lower), hard[layout.kept])
     made.row_lower[rows] = np.maximum(np.minimum(upper, lower), hard_low[layout.kept])
-    slack = np.tile(grid.slack_eur_per_kwh * KW_PER_A * grid.dt_h, len(grid.parent) * PHASES)
+    slack = np.tile(grid.slack_eur_per_kwh * KW_PER_A * grid.dt_h, len(grid.parent) * grid.rows)
     if soft.up.size:
         above = hard[soft.up] - np.maximum(headroom[soft.up], -feed_in[soft.up])
         made.cost[layout.columns["amps beyond"]] = slack[soft.up]

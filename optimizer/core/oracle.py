@@ -7,14 +7,12 @@ are there and bounded to 0. Solved by HiGHS without a warm start, which in cvxpy
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 import cvxpy as cp
 import numpy as np
 
-from optimizer.core.instance import KW_PER_A, Bools, Floats, Instance, Ints, Solution
-
-PHASES: Final = 3
+from optimizer.core.instance import KW_PER_A, PHASES, Bools, Floats, Instance, Ints, Solution
 
 
 @dataclass(slots=True)
@@ -241,16 +239,21 @@ def _grid(instance: Instance, parts: list[Part]) -> Part:
     """The balance, the connection's limits and the peak."""
     grid = instance.grid
     steps, dt = grid.steps, grid.dt_h
-    bought, sold, peak = cp.Variable(steps, nonneg=True), cp.Variable(steps, nonneg=True), cp.Variable(nonneg=True)
     already = np.zeros(steps)
     already[:1] = grid.already_kwh
+    bought, sold = cp.Variable(steps, nonneg=True), cp.Variable(steps, nonneg=True)
+    peak = cp.Variable(1 if grid.next_month is None else 2, nonneg=True)
+    turn = steps if grid.next_month is None else grid.next_month
+    mean_kw = (already + cp.multiply(dt, bought)) / grid.full_h
     rows = {
         "balance": bought - sold == grid.base_kw + sum(part.kw for part in parts),
-        "peak": already + cp.multiply(dt, bought) <= grid.full_h * peak,
-        "peak floor": peak >= grid.peak_floor_kw,
+        "peak": mean_kw[:turn] <= peak[0],
+        "peak floor": peak[0] >= grid.peak_floor_kw,
     }
+    if grid.next_month is not None:
+        rows["next peak"], rows["next peak floor"] = mean_kw[turn:] <= peak[1], peak[1] >= grid.next_floor_kw
     if grid.under_way:
-        rows["pace"] = bought[0] <= peak
+        rows["pace"] = bought[0] <= peak[0]
     beyond = []
     for name, flow, limit, idle in (
         ("import limit", bought, grid.import_limit_kw, grid.base_kw + idle_run_kw(instance).sum(axis=0)),
@@ -263,7 +266,7 @@ def _grid(instance: Instance, parts: list[Part]) -> Part:
     return Part(
         kw=0.0,
         amps=[],
-        cost=energy + grid.peak_eur_per_kw * peak + grid.slack_eur_per_kwh * (dt @ sum(beyond)),
+        cost=energy + grid.peak_eur_per_kw * cp.sum(peak) + grid.slack_eur_per_kwh * (dt @ sum(beyond)),
         rows=rows,
         at={"bought": bought, "sold": sold, "peak": peak, "beyond": cp.sum(sum(beyond))},
     )
@@ -279,16 +282,19 @@ def limit_rows(name: str, flow: Any, limit: Floats, slack: Any, idle: Floats) ->
 
 
 def _circuits(instance: Instance, parts: list[Part]) -> Part:
-    """Amperes of every circuit, phase and step, both ways."""
+    """Amperes of every circuit, phase and step, both ways, and of all phases together where there is a power limit."""
     grid, r = instance.grid, instance.runs
     rows: dict[str, Any] = {}
     beyond = []
     idle = on_circuits(instance, r.circuit, r.a_per_kw, idle_run_kw(instance))
-    for p in range(PHASES):
-        amps = sum((part.amps[p] for part in parts), np.zeros(idle[p].shape))
+    flows = [sum((part.amps[p] for part in parts), np.zeros(idle[p].shape)) for p in range(PHASES)]
+    names = ["L1", "L2", "L3"]
+    if grid.rows > PHASES:
+        flows, idle, names = [*flows, sum(flows)], [*idle, sum(idle)], [*names, "all phases"]
+    for p, on in enumerate(names):
         for name, flow, limit, still in (
-            (f"headroom L{p + 1}", amps, grid.headroom_a[:, p, :], idle[p]),
-            (f"feed-in L{p + 1}", -amps, grid.feed_in_a[:, p, :], np.zeros(idle[p].shape)),
+            (f"headroom {on}", flows[p], grid.headroom_a[:, p, :], idle[p]),
+            (f"feed-in {on}", -flows[p], grid.feed_in_a[:, p, :], np.zeros(idle[p].shape)),
         ):
             slack = cp.Variable(limit.shape, nonneg=True)
             rows |= limit_rows(name, flow, limit, slack, still)
@@ -344,7 +350,7 @@ def _solution(instance: Instance, parts: dict[str, Part], objective_eur: float) 
         run_kw=found("runs", "kw", len(instance.runs.circuit)),
         import_kw=found("grid", "bought", 1),
         export_kw=found("grid", "sold", 1),
-        peak_kw=float(parts["grid"].at["peak"].value),
+        peak_kw=np.asarray(parts["grid"].at["peak"].value),
         shortage_kwh=np.asarray(parts["cars"].at["short"].value).sum(axis=1) if n else np.zeros(0),
         beyond_kw=sum(float(part.at["beyond"].value) for part in parts.values() if "beyond" in part.at),
         objective_eur=objective_eur,

@@ -158,7 +158,7 @@ def _calm_import_mw(compiled: Compiled, solution: Solution) -> Ints:
     grid = compiled.instance.grid
     most_kw = np.where(np.isfinite(grid.import_limit_kw), grid.import_limit_kw, MOST_MW / MW_PER_KW)
     if grid.peak_eur_per_kw > 0.0:
-        most_kw = np.minimum(most_kw, max(solution.peak_kw, grid.peak_floor_kw))
+        most_kw = np.minimum(most_kw, solution.peak_kw[grid.period])
     return frozen_ints(np.clip(np.rint(most_kw * MW_PER_KW), 0, MOST_MW))
 
 

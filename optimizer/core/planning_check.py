@@ -77,6 +77,13 @@ def _excesses(problem: Problem, compiled: Compiled, columns: list[Column], curre
             for t in np.flatnonzero(over_ma > TOLERANCE_MA).tolist():
                 yield Excess(f"circuit {circuit.id} {name}", t, float(over_ma[t]), "A", weight)
     w_per_ma = np.array([sum(c.conductors) * problem.site.nominal_voltage_v / MILLI for c in columns])
+    for k in np.flatnonzero(np.isfinite(compiled.limits.circuit_kw).any(axis=1)).tolist():
+        circuit = problem.site.circuits[k]
+        weight = w_per_ma * np.array([circuit.id in chain for chain in above], dtype=np.float64)
+        room_kw = np.maximum(compiled.limits.circuit_kw[k] - compiled.background.power_kw[k], 0.0)
+        over_w = _sum(weight, current, compiled.steps.count) - room_kw * MILLI
+        for t in np.flatnonzero(over_w > TOLERANCE_W).tolist():
+            yield Excess(f"power of circuit {circuit.id}", t, float(over_w[t]), "kW", weight)
     limit_kw = np.maximum(compiled.limits.import_kw, compiled.background.net_kw)
     over_w = _sum(w_per_ma, current, compiled.steps.count) - (limit_kw - compiled.background.net_kw) * MILLI
     for t in np.flatnonzero(over_w > TOLERANCE_W).tolist():

@@ -145,6 +145,8 @@ def _binding(
                 at = next(n for n, one in enumerate(problem.site.circuits) if one.id == circuit)
                 operator = bool(compiled.limits.operator_circuit[at, t])
                 return ("operator", f"circuit {circuit}") if operator else ("circuit", f"{circuit} {name}")
+        if room.shape[1] > len(PHASES) and room[k, -1, t] < needed * float(cars.wired[i].sum()):
+            return ("circuit", f"{compiled.circuits[k]}, by its power limit,")
         k = int(parent[k])
     if import_tight:
         return ("operator", "the connection") if compiled.limits.operator_import[t] else ("contract", "import limit")

@@ -18,12 +18,14 @@ from interfaces.domain.topology import PHASES
 from interfaces.domain.units import MILLI, Bools, Floats, Ints, frozen_ints
 from optimizer.core.compile import Compiled
 from optimizer.core.compile_tree import below_of, parents_first
-from optimizer.core.instance import FIRM_STEPS, Solution
+from optimizer.core.instance import FIRM_STEPS, Solution, on_rows
 from optimizer.core.problem import Problem
 from optimizer.core.verify import amperes, net_kw, window_share
 
 DUST_A: Final[float] = 1e-4
 """What arithmetic leaves below a whole step; without it a planned 16 A became 15 A."""
+NEXT_PLAN_H: Final[float] = 0.25
+"""A plan is obeyed for as long as its lease at most."""
 LEAST_SHARE: Final[float] = 1e-3
 PPM: Final[float] = 1e6
 
@@ -96,7 +98,7 @@ def _evses(problem: Problem, compiled: Compiled, solution: Solution) -> list[Col
                 min_ma=round(least * MILLI),
                 step_ma=max(1, round(evse.step_a * MILLI)),
                 worth=float(cars.short_eur_per_kwh[i, 1]),
-                value_eur_per_kwh=np.where(inside, float(solution.car_value_eur_per_kwh[i]) * at_meter, 0.0),
+                value_eur_per_kwh=np.where(inside, _worth(i, setpoint, share[i], compiled, solution) * at_meter, 0.0),
             )
         )
     known = {column.asset for column in columns}
@@ -108,6 +110,19 @@ def _evses(problem: Problem, compiled: Compiled, solution: Solution) -> list[Col
         if one.id in rest
     ]
     return columns
+
+
+def _worth(i: int, setpoint_ma: Ints, share: Floats, compiled: Compiled, solution: Solution) -> float:
+    """EUR/kWh of what car i takes. Without slack it is what a shortage costs: what such a car would give up for the
+    sake of the peak until the next plan, no later step gives back.
+    """
+    cars, dt_h = compiled.instance.cars, compiled.steps.dt_h
+    value = float(solution.car_value_eur_per_kwh[i])
+    window = slice(int(cars.first[i]), int(cars.end[i]))
+    taken_a = setpoint_ma[window] / MILLI
+    room_ah = (np.maximum(float(cars.max_a[i]) - taken_a, 0.0) * share[window] * dt_h[window]).sum()
+    given_ah = max(float(taken_a[0]) - float(cars.min_a[i]), 0.0) * NEXT_PLAN_H
+    return max(value, float(cars.short_eur_per_kwh[i, 1])) if given_ah > 0.0 and room_ah < given_ah else value
 
 
 def _taken(problem: Problem, compiled: Compiled, solution: Solution) -> Floats:
@@ -186,21 +201,22 @@ def _up(amps: float, step_a: float) -> float:
 
 
 class Room:
-    """What the solution leaves free on every circuit, phase and step, below the import limit and the peak."""
+    """What the solution leaves free on every circuit, row and step, below the import limit and the peak."""
 
     def __init__(self, problem: Problem, compiled: Compiled, solution: Solution) -> None:
         instance, cars = compiled.instance, compiled.instance.cars
         order = parents_first(problem)
         above = below_of(problem)[np.ix_(order, order)][:, cars.circuit] > 0  # (C, N)
-        self._rows = [np.ix_(above[:, i], cars.wired[i] > 0) for i in range(cars.n)]
-        self._wires = [cars.wired[i][cars.wired[i] > 0] for i in range(cars.n)]
+        on = on_rows(cars.wired, instance.grid.rows)
+        self._rows = [np.ix_(above[:, i], on[i] > 0) for i in range(cars.n)]
+        self._wires = [on[i][on[i] > 0] for i in range(cars.n)]
         self._kw_per_a = cars.kw_per_a.tolist()
         self._free_a = instance.grid.headroom_a - amperes(instance, solution)
         net = net_kw(instance, solution)
         self._free_kw = instance.grid.import_limit_kw - net
         self._peak_kw = np.full(len(net), np.inf)
         if instance.grid.peak_eur_per_kw > 0:
-            self._peak_kw = max(solution.peak_kw, instance.grid.peak_floor_kw) - net
+            self._peak_kw = solution.peak_kw[instance.grid.period] - net
 
     def free_a(self, i: int, t: int, *, below_peak: bool = False) -> float:
         """How much more car i may take in step t than is booked for it; never negative."""

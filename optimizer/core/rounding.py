@@ -13,10 +13,10 @@ from typing import Final
 
 import numpy as np
 
-from optimizer.core.instance import FIRM_STEPS, Bools, Floats, Ints
+from optimizer.core.instance import FIRM_STEPS, Bools, Floats, Ints, on_rows
 from optimizer.core.lp import Program
 from optimizer.core.lp_layout import MARGIN
-from optimizer.core.lp_tree import PHASES, run_most_kw, summed
+from optimizer.core.lp_tree import run_most_kw, summed
 from optimizer.core.rounding_runs import starts_of
 from optimizer.core.solution import block, cell_currents, run_kw_of
 
@@ -217,23 +217,23 @@ def _fitting(program: Program, early: Early, least: Floats, wanted: Bools, start
 def _rows_above(
     program: Program, car: Ints, step: Ints, least: Floats, run_kw: Floats
 ) -> Iterator[tuple[Ints, Floats, Floats]]:
-    """Each level of circuits above the cars and each phase: the row of each cell, its amperes, the rows' limits."""
-    instance, steps = program.instance, run_kw.shape[1]
-    runs, cars = instance.runs, instance.cars
-    taken = np.zeros((len(instance.grid.parent), PHASES, steps))
+    """Each level of circuits above the cars and each row: the row of each cell, its amperes, the rows' limits."""
+    instance, steps, rows = program.instance, run_kw.shape[1], program.instance.grid.rows
+    runs, cars, wired = instance.runs, instance.cars, on_rows(program.instance.cars.wired, rows)
+    taken = np.zeros((len(instance.grid.parent), rows, steps))
     if len(runs.circuit):
-        np.add.at(taken, runs.circuit, runs.a_per_kw[:, :, None] * run_kw[:, None, :])
+        np.add.at(taken, runs.circuit, on_rows(runs.a_per_kw, rows)[:, :, None] * run_kw[:, None, :])
         summed(program.tree, taken)
     room = program.reach.hard_a[:, :, :steps] - taken
-    room = np.concatenate([room, np.full((1, PHASES, steps), np.inf)])
+    room = np.concatenate([room, np.full((1, rows, steps), np.inf)])
     chain, nowhere = program.tree.chain[cars.circuit], len(instance.grid.parent)
     depth = (chain < nowhere).sum(axis=1)
     # By depth below the connection, not by distance from the car: a row's cars may hang at different depths.
     for level in range(chain.shape[1]):
         above = depth - 1 - level
         circuit = np.where(above >= 0, chain[np.arange(cars.n), np.maximum(above, 0)], nowhere)
-        for p in range(PHASES):
-            yield circuit[car] * steps + step, least * cars.wired[car, p], room[:, p, :].reshape(-1)
+        for p in range(rows):
+            yield circuit[car] * steps + step, least * wired[car, p], room[:, p, :].reshape(-1)
 
 
 def _fits(group: Ints, weight: Floats, limit: Floats, rank: Floats) -> Bools:

@@ -6,9 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from optimizer.core.instance import KW_PER_A, Floats, Ints
+from optimizer.core.instance import KW_PER_A, Floats, Ints, on_rows
 from optimizer.core.lp import Program
-from optimizer.core.lp_tree import PHASES
 
 WHOLE: Final = 1.0 - 1e-6
 """A share of this is the start itself."""
@@ -23,7 +22,7 @@ def starts_of(program: Program, share: Floats) -> Floats:
     """
     runs, layout, grid = program.instance.runs, program.layout, program.instance.grid
     chosen, taken_kw = np.zeros(len(share)), np.zeros(grid.steps)
-    taken_a = np.zeros((len(grid.parent), PHASES, grid.steps))
+    taken_a, a_per_kw = np.zeros((len(grid.parent), grid.rows, grid.steps)), on_rows(runs.a_per_kw, grid.rows)
     columns = [np.flatnonzero(layout.run_of == r) for r in range(len(runs.circuit))]
     largest = np.array([share[own].max(initial=0.0) for own in columns])
     for r in np.argsort(-largest, kind="stable").tolist():
@@ -34,7 +33,7 @@ def starts_of(program: Program, share: Floats) -> Floats:
         steps = slice(start[best], start[best] + runs.profile_kw.shape[1])
         taken_kw[steps] += runs.profile_kw[r]
         way = _way(program, r)
-        taken_a[way, :, steps] += runs.a_per_kw[r][None, :, None] * runs.profile_kw[r]
+        taken_a[way, :, steps] += a_per_kw[r][None, :, None] * runs.profile_kw[r]
     return chosen
 
 
@@ -50,7 +49,8 @@ def _beyond_kwh(program: Program, r: int, start: Ints, taken_a: Floats, taken_kw
     profile, way = runs.profile_kw[r], _way(program, r)
     steps = start[:, None] + np.arange(len(profile))
     before_a = (taken_a - grid.headroom_a)[way][:, :, steps]
-    added_a = _added(before_a, runs.a_per_kw[r][None, :, None, None] * profile).sum(axis=(0, 1))
+    a_per_kw = on_rows(runs.a_per_kw[[r]], grid.rows)
+    added_a = _added(before_a, a_per_kw[:, :, None, None] * profile).sum(axis=(0, 1))
     base_kw = grid.base_kw + taken_kw - np.maximum(grid.import_limit_kw, 0.0)
     beyond = (KW_PER_A * added_a + _added(base_kw[steps], profile)) * grid.dt_h[steps]
     total: Floats = beyond.sum(axis=1)

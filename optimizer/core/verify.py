@@ -11,9 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from optimizer.core.instance import FIRM_STEPS, KW_PER_A, Bools, Floats, Instance, Ints, Solution
+from optimizer.core.instance import FIRM_STEPS, KW_PER_A, Bools, Floats, Instance, Ints, Solution, on_rows
 
-PHASES: Final = 3
 TOLERANCE: Final = 1e-5
 """A, kW, kWh: a hundredth of what a setpoint can say, a hundred times what the solver leaves in a row."""
 TOLERANCE_EUR: Final = 1e-5
@@ -55,17 +54,17 @@ def net_kw(instance: Instance, solution: Solution) -> Floats:
 
 
 def amperes(instance: Instance, solution: Solution) -> Floats:
-    """(C, 3, T): what the plan adds to each circuit, phase and step."""
+    """(C, R, T): what the plan adds to each circuit, row and step."""
     cars, total = instance.cars, np.zeros(instance.grid.headroom_a.shape)
     current = solution.car_a - solution.car_discharge_a
-    np.add.at(total, cars.circuit, cars.wired[:, :, None] * current[:, None, :])
+    np.add.at(total, cars.circuit, on_rows(cars.wired, instance.grid.rows)[:, :, None] * current[:, None, :])
     for part, kw in (
         (instance.batteries, solution.charge_kw - solution.discharge_kw),
         (instance.solar, solution.curtailed_kw),
         (instance.buffers, solution.buffer_kw),
         (instance.runs, solution.run_kw),
     ):
-        np.add.at(total, part.circuit, part.a_per_kw[:, :, None] * kw[:, None, :])
+        np.add.at(total, part.circuit, on_rows(part.a_per_kw, instance.grid.rows)[:, :, None] * kw[:, None, :])
     return _with_children(instance.grid.parent, total)
 
 
@@ -81,10 +80,10 @@ def idle_run_kw(instance: Instance) -> Floats:
 
 
 def most_amperes(instance: Instance) -> Floats:
-    """(C, 3, T): how far planned amperes may go up."""
-    runs = instance.runs
+    """(C, R, T): how far planned amperes may go up."""
+    runs, a_per_kw = instance.runs, on_rows(instance.runs.a_per_kw, instance.grid.rows)
     idle: Floats = np.zeros(instance.grid.headroom_a.shape)
-    np.add.at(idle, runs.circuit, runs.a_per_kw[:, :, None] * idle_run_kw(instance)[:, None, :])
+    np.add.at(idle, runs.circuit, a_per_kw[:, :, None] * idle_run_kw(instance)[:, None, :])
     most: Floats = np.maximum(instance.grid.headroom_a, _with_children(instance.grid.parent, idle))
     return most
 
@@ -124,7 +123,7 @@ def cost_eur(instance: Instance, solution: Solution) -> float:
     net = net_kw(instance, solution)
     bought, sold = np.maximum(net, 0.0), np.maximum(-net, 0.0)
     money = float((dt * (grid.import_eur_per_kwh * bought - grid.export_eur_per_kwh * sold)).sum())
-    money += grid.peak_eur_per_kw * grid.peak_kw(bought) + grid.slack_eur_per_kwh * float(
+    money += grid.peak_eur_per_kw * float(grid.peak_kw(bought).sum()) + grid.slack_eur_per_kwh * float(
         dt @ beyond_kw(instance, solution)
     )
     return money + _car_cost(instance, solution) + _store_cost(instance, solution) + _heat_cost(instance, solution)
@@ -179,7 +178,8 @@ def _misshapen(instance: Instance, solution: Solution) -> list[Violation]:
     shapes = {
         "car_a": (n, t), "car_discharge_a": (n, t), "charge_kw": stores, "discharge_kw": stores, "soc_kwh": stores,
         "curtailed_kw": plants, "buffer_kw": buffers, "heat_kwh": buffers, "run_kw": runs, "import_kw": (t,),
-        "export_kw": (t,), "shortage_kwh": (n,), "peak_kw": (), "beyond_kw": (), "objective_eur": (),
+        "export_kw": (t,), "shortage_kwh": (n,), "peak_kw": instance.grid.floors_kw.shape, "beyond_kw": (),
+        "objective_eur": (),
     }  # fmt: skip
     found = []
     for name, shape in shapes.items():
@@ -249,9 +249,9 @@ def _connection(instance: Instance, solution: Solution) -> Iterator[Violation]:
     yield from _above("export limit", sold, np.maximum(np.maximum(grid.export_limit_kw, -grid.base_kw), 0.0))
     used_kwh = grid.dt_h * bought
     used_kwh[:1] += grid.already_kwh
-    yield from _above("peak", used_kwh / grid.full_h, solution.peak_kw)
-    yield from _above("pace", bought[:1] if grid.under_way else np.zeros(1), solution.peak_kw)
-    yield from _above("peak floor", np.array(grid.peak_floor_kw), solution.peak_kw)
+    yield from _above("peak", used_kwh / grid.full_h, solution.peak_kw[grid.period])
+    yield from _above("pace", bought[:1] if grid.under_way else np.zeros(1), solution.peak_kw[:1])
+    yield from _above("peak floor", grid.floors_kw, solution.peak_kw)
 
 
 def _circuits(instance: Instance, solution: Solution) -> Iterator[Violation]:

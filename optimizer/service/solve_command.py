@@ -75,7 +75,7 @@ def figures(problem: Problem, planned: Planned) -> dict[str, object]:
         "objective_eur": planned.objective_eur,
         "bound_eur": planned.bound_eur if np.isfinite(planned.bound_eur) else None,
         "cost_energy_eur": energy_cost_eur(planned),
-        "peak_kw": planned.solution.peak_kw,
+        "peak_kw": float(planned.solution.peak_kw[0]),
         "start_utc": utc_text(int(planned.start_epoch_s)),
         "step_s": planned.step_s,
         "assets": list(planned.assets),
@@ -147,7 +147,7 @@ def _show(problem: Problem, planned: Planned) -> None:
     console, zone = Console(), ZoneInfo(problem.site.time_zone)
     console.print(
         f"{problem.site.id}: {planned.status}, energy {energy_cost_eur(planned):.2f} EUR, peak "
-        f"{planned.solution.peak_kw:.1f} kW, {len(planned.assets)} assets",
+        f"{planned.solution.peak_kw[0]:.1f} kW, {len(planned.assets)} assets",
         highlight=False,
     )
     shown = [k for k in range(len(planned.assets)) if not _free(problem, planned, k)][:SHOWN_ASSETS]

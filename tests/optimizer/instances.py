@@ -33,6 +33,8 @@ FEATURES: Final = (
     "no limits",  # circuits without a limit here and there
     "no early preference",
     "flat prices",
+    "power limits",  # of circuits, over all phases
+    "two months",  # the second billing period begins inside the plan
 )
 MOST_DEPTH: Final = 5
 WIRINGS: Final = ((1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0), (0, 1, 1), (1, 0, 1))
@@ -168,6 +170,7 @@ def _grid(recipe: Recipe, parent: Ints, solar: Solar) -> Grid:
         low = rng.random((2, steps)) < 0.3
         limits = np.where(low, rng.uniform(0.0, 6.0, (2, steps)), limits)
     peak = "peak" in on
+    turn = recipe.stream("month").integers(1, steps) if "two months" in on and steps > 1 else None
     dims = (len(parent), 3, steps)
     return Grid(
         dt_h=dt_h,
@@ -184,6 +187,8 @@ def _grid(recipe: Recipe, parent: Ints, solar: Solar) -> Grid:
         peak_floor_kw=float(rng.uniform(0.0, 15.0)) if peak else 0.0,
         already_kwh=float((full_h - dt_h[0]) * rng.uniform(0.0, 30.0)),
         slack_eur_per_kwh=SLACK_EUR_PER_KWH,
+        next_month=None if turn is None else int(turn),
+        next_floor_kw=float(recipe.stream("next floor").uniform(0.0, 12.0)) if peak and turn is not None else 0.0,
     )
 
 
@@ -215,7 +220,19 @@ def _limited(recipe: Recipe, instance: Instance) -> Grid:
     if "no limits" in on:
         headroom = np.where(rng.random((*demand.shape, 1)) < 0.4, np.inf, headroom)
         backwards = np.where(rng.random((*demand.shape, 1)) < 0.4, np.inf, backwards)
+    if "power limits" in on:
+        headroom = np.concatenate([headroom, _power_room_a(recipe, demand)], axis=1)
+        backwards = np.concatenate([backwards, _power_room_a(recipe, feed_in)], axis=1)
     return replace(grid, headroom_a=headroom, feed_in_a=backwards)
+
+
+def _power_room_a(recipe: Recipe, demand_a: Floats) -> Floats:
+    """(C, 1, T): room over all phases, for some circuits; tighter than what their phases leave together."""
+    rng, shape = recipe.stream("power limits"), (len(demand_a), 1, recipe.steps)
+    room = 3.0 + demand_a.sum(axis=1)[:, None, None] * rng.uniform(0.2, 0.8, (len(demand_a), 1, 1)) - rng.random(shape)
+    if "limits below base" in recipe.features:
+        room = np.where(rng.random(shape) < 0.05, -rng.uniform(0.0, 8.0, shape), room)
+    return np.where(rng.random((len(demand_a), 1, 1)) < 0.6, room, np.inf)
 
 
 def _cars(recipe: Recipe) -> Cars:

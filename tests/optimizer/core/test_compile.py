@@ -191,6 +191,17 @@ def test_the_billing_month_is_the_sites_own():
     assert compile_problem(moved).instance.grid.peak_floor_kw == 30.0
 
 
+def test_a_month_that_ends_inside_the_plan_has_its_own_peak():
+    now = at("2025-11-30T22:00")
+    capacity = Capacity(4.0, floor_kw=2.5, realised_kw=30.0, month="2025-11", margin_kw=1.0)
+    base = problem(session("a"), tariff=fixed(capacity=capacity))
+    moved = replace(base, now_epoch_s=now, forecast=replace(base.forecast, start_epoch_s=now))
+    grid = compile_problem(moved).instance.grid
+    assert (grid.next_month, grid.floors_kw.tolist()) == (8, [29.0, 1.5])
+    free = replace(moved, tariff=fixed())
+    assert compile_problem(free).instance.grid.next_month is None
+
+
 def test_what_the_running_quarter_imported_counts():
     base = problem(session("a"), tariff=fixed(capacity=Capacity(4.0)))
     now = replace(base, now_epoch_s=NOW + 450)
@@ -358,13 +369,32 @@ def test_a_circuit_may_carry_less_for_a_while():
     assert np.flatnonzero(compiled.limits.operator_circuit[1]).tolist() == [1]
 
 
-def test_a_power_limit_below_the_connection_counts_per_phase():
+def test_a_power_limit_below_the_connection_is_a_row_over_all_phases():
     base = problem(session("a"))
     garage = replace(base.site.circuits[1], max_import_kw=6.9)
     facts = replace(base.site, circuits=(replace(base.site.circuits[0], max_import_kw=12.0), garage))
     grid = grid_of(replace(base, site=facts)).instance.grid
-    assert grid.headroom_a[1, :, 0].tolist() == pytest.approx([10, 10, 10])
+    assert grid.headroom_a[1, :, 0].tolist() == pytest.approx([40, 40, 40, 30])
+    assert grid.headroom_a[0, 3, 0] == np.inf
     assert grid.import_limit_kw[0] == 12.0
+
+
+def test_pv_behind_a_power_limit_makes_room_and_the_load_takes_it():
+    base = with_pv(problem(session("a"), steps=4), (2.3, 4.6, 0.0, 2.3), circuit="garage", curtailable=False)
+    garage = replace(base.site.circuits[1], max_import_kw=6.9, metered=True, background_max_a=None)
+    facts = replace(base.site, circuits=(base.site.circuits[0], garage))
+    load = (*base.forecast.circuits, CircuitForecast("garage", (2.3,) * 4, high_kw=(4.6,) * 4))
+    seen = replace(base, site=facts, forecast=replace(base.forecast, circuits=load))
+    grid = grid_of(seen).instance.grid
+    assert grid.headroom_a[1, 3] == pytest.approx(np.array([4.6, 6.9, 2.3, 4.6]) * 3 * A_PER_KW)
+
+
+def test_a_power_limit_below_the_load_is_told():
+    base = problem(session("a"))
+    garage = replace(base.site.circuits[1], max_import_kw=3.0, background_max_a=(10.0, 10.0, 10.0))
+    compiled = grid_of(replace(base, site=replace(base.site, circuits=(base.site.circuits[0], garage))))
+    told = "circuit garage: the load alone is up to 3.9 kW above its power limit, nothing is planned there then"
+    assert told in compiled.notes
 
 
 # Sessions.

@@ -114,6 +114,39 @@ def test_the_peak_is_paid_above_its_floor_and_counts_what_was_used_already():
     assert found.import_kw == pytest.approx([6.0, 7.0])
 
 
+def test_each_billing_period_has_its_own_peak():
+    site = tiny([0.1, 0.1, 0.1], peak_eur_per_kw=5.0, peak_floor_kw=8.0, next_month=2, next_floor_kw=1.0)
+    found = solved(with_cars(site, 18.0))
+    # Up to 8 kW twice costs nothing, nor 1 kW in the month after that; the last kWh raises the peak that has two hours.
+    assert found.import_kw == pytest.approx([8.5, 8.5, 1.0])
+    assert found.peak_kw == pytest.approx([8.5, 1.0])
+    assert found.objective_eur == pytest.approx(1.8 + 5.0 * (8.5 + 1.0))
+    dear = solved(with_cars(site, 1.5, first=2))
+    assert dear.peak_kw == pytest.approx([8.0, 1.5])
+
+
+def test_a_power_limit_binds_the_sum_of_the_phases():
+    """One car on L1 alone may have what two other phases leave unused; per phase it would be a third of that."""
+    room = np.full((1, 4, 1), np.inf)
+    room[0, 3] = 30.0
+    one = {"wired": np.array([[1.0, 0.0, 0.0]]), "kw_per_a": KW_PER_A_1, "max_a": 32.0}
+    found = solved(with_cars(tiny([0.1], headroom_a=room, feed_in_a=np.full((1, 4, 1), np.inf)), 9.0, **one))
+    assert found.car_a[0] == pytest.approx([30.0])
+    both = {"wired": np.array([[1.0, 0.0, 0.0], [1.0, 1.0, 1.0]]), "kw_per_a": np.array([KW_PER_A_1, KW_PER_A_3])}
+    prices = {"short_eur_per_kwh": np.array([[20.0], [10.0]])}
+    site = tiny([0.1], headroom_a=room, feed_in_a=np.full((1, 4, 1), np.inf))
+    found = solved(with_cars(site, 12 * KW_PER_A_1, 9.0, **both, **prices))
+    assert found.car_a[:, 0] == pytest.approx([12.0, 6.0])
+
+
+def test_a_battery_makes_room_below_a_power_limit():
+    room = np.full((1, 4, 1), np.inf)
+    room[0, 3] = 30.0
+    site = tiny([0.1], headroom_a=room, feed_in_a=np.full((1, 4, 1), np.inf))
+    found = solved(replace(with_cars(site, 11.0), batteries=batteries(1, discharge_kw=KW_PER_A_1 * 9)))
+    assert found.car_a[0] == pytest.approx([13.0])
+
+
 def test_a_battery_buys_low_and_sells_high_within_its_losses_and_wear():
     store = batteries(1, soc_kwh=0.0, charge_efficiency=0.9, discharge_efficiency=0.8, wear_eur_per_kwh=0.01)
     found = solved(replace(tiny([0.1, 0.5], base_kw=np.full(2, 10.0)), batteries=store))

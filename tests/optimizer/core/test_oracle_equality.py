@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 
 from optimizer.core import oracle, solver
-from optimizer.core.instance import Instance, Solution
-from optimizer.core.verify import verify
+from optimizer.core.instance import PHASES, Instance, Solution
+from optimizer.core.verify import amperes, verify
 from tests.optimizer.instances import SLACK_EUR_PER_KWH, Recipe, instance_of, noisy, recipe_of, recipes
 
 RELATIVE: Final = 1e-6
@@ -158,8 +158,10 @@ def slope_of_wanting(instance: Instance, i: int, by_kwh: float) -> float:
 
 def test_the_generator_covers_what_it_promises():
     """Every feature does something in a good share of the instances: shortage, slack, feeding back, curtailing."""
-    seen = dict.fromkeys(("short", "beyond", "feeds back", "curtailed", "run", "heat", "peak", "far circuits"), 0)
-    for seed in range(60):
+    seen = dict.fromkeys(
+        ("short", "beyond", "feeds back", "curtailed", "run", "heat", "peak", "far circuits", "power", "next peak"), 0
+    )
+    for seed in range(100):
         instance = instance_of(recipe_of(seed))
         found = oracle.solve(instance)
         seen["short"] += found.shortage_kwh.sum() > 1e-6
@@ -168,8 +170,13 @@ def test_the_generator_covers_what_it_promises():
         seen["curtailed"] += found.curtailed_kw.sum() > 1e-6
         seen["run"] += found.run_kw.sum() > 0
         seen["heat"] += found.buffer_kw.sum() > 0
-        seen["peak"] += instance.grid.peak_eur_per_kw > 0 and found.peak_kw > instance.grid.peak_floor_kw + 1e-6
+        grid = instance.grid
+        above = (found.peak_kw > grid.floors_kw + 1e-6) & (grid.peak_eur_per_kw > 0)
+        seen["peak"] += bool(above[0])
+        seen["next peak"] += bool(above[1:].any())
+        over = amperes(instance, found)[:, PHASES:] > grid.headroom_a[:, PHASES:] - 1e-6
+        seen["power"] += bool(over.any())
         seen["far circuits"] += len(instance.grid.parent) > 4
     assert min(seen.values()) >= 3, seen
-    assert max(seen.values()) <= 60
+    assert max(seen.values()) <= 100
     assert SLACK_EUR_PER_KWH >= 5 * 103.0

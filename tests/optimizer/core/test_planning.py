@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -256,6 +258,20 @@ def test_the_floor_of_the_capacity_tariff_is_used_for_free():
     assert 8_000_000 < planned.planned_import_mw.max() <= 9_000_001
 
 
+def test_the_month_that_ends_has_its_own_peak_in_the_plan():
+    """What November has realised is free until midnight; December begins at its floor."""
+    now = datetime(2025, 11, 30, 22, tzinfo=ZoneInfo("Europe/Brussels")).timestamp()
+    capacity = Capacity(50.0, floor_kw=2.5, realised_kw=10.0, month="2025-11")
+    base = problem(session("a", kwh=14.0), tariff=fixed(capacity=capacity), load_kw=0.0, steps=16)
+    here = replace(base.state.sessions[0], target=Target(unit="kwh", amount=14.0, departure_epoch_s=now + 4 * HOUR))
+    state = replace(base.state, taken_epoch_s=now, sessions=(here,))
+    moved = replace(base, now_epoch_s=now, state=state, forecast=replace(base.forecast, start_epoch_s=now))
+    found = plan(moved)
+    assert found.planned_import_mw[:8].sum() / 4e6 >= 13.5
+    assert found.planned_import_mw[8:].max() <= 2_500_000
+    assert found.calm_import_mw[[0, 8]].tolist() == [10_000_000, 2_500_000]
+
+
 def test_even_a_new_peak_does_not_leave_a_car_empty():
     planned = plan(small(session("a", kwh=10.9, hours=1.0), tariff=fixed(0.3, capacity=Capacity(50.0))))
     assert row(planned, "a")[:4].min() >= 15_000
@@ -384,6 +400,14 @@ def test_the_cause_is_a_circuit_and_its_phase():
     facts = replace(facts, circuits=(facts.circuits[0], narrow))
     base = small(session("a", kwh=44.0, hours=4.0), session("b", kwh=14.7, hours=4.0), facts=facts)
     assert {(event.cause, event.limit) for event in plan(base).events} == {("circuit", "garage L2")}
+
+
+def test_the_cause_is_the_power_limit_of_a_circuit():
+    base = problem(session("a", kwh=40.0, hours=4.0), steps=24)
+    garage = replace(base.site.circuits[1], max_import_kw=5.0)
+    event = plan(replace(base, site=replace(base.site, circuits=(base.site.circuits[0], garage)))).events[0]
+    assert (event.cause, event.limit) == ("circuit", "garage, by its power limit,")
+    assert "because circuit garage, by its power limit, is full" in event.text
 
 
 def test_the_cause_is_the_operator():

@@ -72,6 +72,18 @@ def test_only_who_loads_the_phase_is_lowered():
     assert amps(out) == [16, 10, 20]
 
 
+def test_a_power_limit_of_a_circuit_is_kept_over_all_phases():
+    base, _ = made()
+    garage = replace(base.site.circuits[1], max_import_kw=6.9)
+    base = replace(base, site=replace(base.site, circuits=(base.site.circuits[0], garage)))
+    compiled = compile_problem(base)
+    fits = [column("a", 16, 0, 0, 0, phases=("L1",)), column("b", 14, 0, 0, 0, phases=("L2",))]
+    assert excesses(base, compiled, fits) == []
+    columns = [column("a", 16, 0, 0, 0, worth=9.0, phases=("L1",)), column("b", 16, 0, 0, 0)]
+    assert excesses(base, compiled, columns) == ["power of circuit garage: 7.82 kW in step 0"]
+    assert amps(kept(base, compiled, columns)[0]) == [16, 0]
+
+
 def test_batteries_come_after_cars():
     base, compiled = made(garage_a=12.0)
     out, _ = kept(base, compiled, [column("a", 16, 0, 0, 0), column("bat", 20, 0, 0, 0, kind="battery")])

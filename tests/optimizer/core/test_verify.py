@@ -89,8 +89,8 @@ def test_a_good_plan_breaks_nothing():
         ("export_kw", (0,), 0.1, "import and export at once"),
         ("import_kw", (0,), -60.0, "import below zero"),
         ("export_kw", (0,), -1.0, "export below zero"),
-        ("peak_kw", (), -20.0, "peak"),
-        ("peak_kw", (), -20.0, "peak floor"),
+        ("peak_kw", (0,), -20.0, "peak"),
+        ("peak_kw", (0,), -20.0, "peak floor"),
         ("beyond_kw", (), 1.0, "beyond limits"),
         ("objective_eur", (), 0.1, "objective"),
         ("objective_eur", (), -0.1, "objective below its bound"),
@@ -110,11 +110,22 @@ def test_where_and_by_how_much():
     [
         ({"headroom_a": np.full((2, 3, 4), 3.0)}, "circuit"),
         ({"import_limit_kw": np.full(4, 21.0)}, "import limit"),
+        ({"headroom_a": np.full((2, 4, 4), 9.0), "feed_in_a": np.full((2, 4, 4), 200.0)}, "circuit"),
         ({"already_kwh": 90.0}, "peak"),
+        ({"next_month": 2, "next_floor_kw": 50.0}, "shape of peak_kw"),
     ],
 )
 def test_a_plan_that_was_made_for_other_limits_breaks_these(limits, what):
     assert what in named(PLAN, replace(SITE, grid=replace(SITE.grid, **limits)))
+
+
+def test_the_second_billing_period_is_looked_at_too():
+    instance = replace(SITE, grid=replace(SITE.grid, next_month=2, next_floor_kw=31.0))
+    found = solve(instance)
+    assert verify(instance, found) == []
+    first = float(found.peak_kw[0])
+    assert "peak floor" in named(replace(found, peak_kw=np.array([first, 30.5])), instance)
+    assert "peak" in named(replace(found, peak_kw=np.array([first, 0.5])), instance)
 
 
 def test_feeding_in_beyond_a_limit_is_named():
