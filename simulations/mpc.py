@@ -2,7 +2,7 @@
 
 Once a minute the site tells its status as it would over the wire; the planner makes a plan when one is due; the core
 follows it from the next scan on, under all its own rules. Perfect foresight has the same loop: only what it believes of
-building, sun, prices and cars to come is the truth.
+building, sun, prices and cars is the truth.
 """
 
 from __future__ import annotations
@@ -11,28 +11,22 @@ import time
 from dataclasses import replace
 from typing import Final
 
-import numpy as np
-
 from interfaces.domain.live import live_status
-from interfaces.domain.topology import PHASES
-from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_QUARTER
+from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from optimizer.core.planning import Refused
-from optimizer.core.problem import HORIZON_STEPS
 from optimizer.core.problem_money import Dynamic
-from optimizer.core.problem_state import Session, Target
+from optimizer.core.problem_state import Target
 from optimizer.core.problem_types import MAX_STEPS
 from optimizer.service.horizon import SitePlanner
-from optimizer.service.record import Outlook
+from simulations.foresight import Foresight
 from simulations.generators import Visit
 from simulations.orders import PUBLISHED_H
 from simulations.planned import PlanWorld
 from simulations.plant.view import Orders
 from simulations.strategies import Core
-from simulations.truth import Truth
 from simulations.world import World
 
 STATUS_S: Final[float] = 60.0
-HORIZON_S: Final[int] = HORIZON_STEPS * SECONDS_PER_QUARTER
 
 
 class Mpc:
@@ -42,6 +36,9 @@ class Mpc:
         self.core = core
         self._world, self._plans, self._perfect = world, plans, perfect
         self._planner = SitePlanner(plans.record, plans.models, period_s=plans.replan_s, guesses=True)
+        self._known = Foresight(world, plans.truth, core.plant) if perfect and plans.truth is not None else None
+        if self._known is not None:
+            self._planner.memory.habits = self._known
         if plans.past is not None:
             self._planner.memory.remember(plans.past.quarters, plans.past.sessions)
         self._told = {v.arrival.tag: v for v in world.visits if v.told_energy_wh is not None}
@@ -79,51 +76,31 @@ class Mpc:
         if not planner.due(epoch_s):
             return
         began_s = time.process_time()
-        outlook = None if self._plans.truth is None else _true_outlook(self._plans.truth, epoch_s, self._world)
         made = planner.make(
             epoch_s,
             prices=self._prices,
             wishes=self._wishes(),
             weather=self._plans.weather,
-            outlook=outlook,
-            announced=self._to_come(epoch_s) if self._perfect else (),
+            outlook=None if self._known is None else self._known.outlook(epoch_s),
+            announced=() if self._known is None else self._known.to_come(epoch_s),
         )
         self.solve_ms.append((time.process_time() - began_s) * MILLI)
         if isinstance(made, Refused):
             self.refused.extend(made.reasons)
 
     def _wishes(self) -> dict[str, Target]:
-        """What drivers said."""
+        """What drivers said; with perfect foresight what they will do."""
+        if self._known is not None:
+            return self._known.wishes()
         start_epoch_s = self._world.environment.start_epoch_s
         tags = enumerate(self.core.plant.sessions.tags)
         told = ((i, self._told[tag]) for i, tag in tags if tag is not None and tag in self._told)
         return {self._world.topology.assets[i].id: _told(visit, start_epoch_s) for i, visit in told}
 
-    def _to_come(self, epoch_s: float) -> tuple[Session, ...]:
-        """Every car that will plug in within the horizon, with the conductors and the current it will use."""
-        begin = self._world.environment.start_epoch_s
-        found = []
-        for visit in self._world.visits:
-            car = visit.arrival
-            arrives = begin + car.start_s
-            if epoch_s < arrives < epoch_s + HORIZON_S:
-                asset = self._world.topology.assets[self._world.topology.index[car.asset]]
-                found.append(
-                    Session(
-                        evse=car.asset,
-                        plugged_in_epoch_s=arrives,
-                        arrives_epoch_s=arrives,
-                        phases_used=tuple(PHASES[p] for p in asset.phases[: car.phases]),  # type: ignore[misc]
-                        max_a=max(car.max_a, asset.min_a),
-                        target=Target(unit="kwh", amount=car.energy_wh / MILLI, departure_epoch_s=begin + car.end_s),
-                    )
-                )
-        return tuple(found)
-
     def _publish_prices(self) -> None:
-        """Tomorrow's prices come out at 13:00; perfect foresight has them all."""
+        """Tomorrow's prices come out at 13:00, where they reach the site at all; perfect foresight has them all."""
         prices, plant = self._world.prices, self.core.plant
-        if prices is None:
+        if prices is None or not (self._perfect or self._world.prices_known):
             return
         day, second = divmod(plant.day_s, SECONDS_PER_DAY)
         until_day = int(day) + (2 if second >= PUBLISHED_H * SECONDS_PER_HOUR else 1)
@@ -149,23 +126,3 @@ def _told(visit: Visit, start_epoch_s: float) -> Target:
     return Target(
         unit="kwh", amount=(visit.told_energy_wh or 0.0) / MILLI, departure_epoch_s=start_epoch_s + end_s
     )  # fmt: skip
-
-
-def _true_outlook(truth: Truth, epoch_s: float, world: World) -> Outlook:
-    """What will be, from the quarter under way to the end of the run; the last day holds on beyond it."""
-    topology = world.topology
-    k = max(0, int((epoch_s - truth.start_epoch_s) // SECONDS_PER_QUARTER))
-    load, pv = truth.building_kw, truth.pv_kw
-    rows = np.arange(k, k + HORIZON_STEPS)
-    beyond = rows >= len(load)
-    rows = np.where(beyond, len(load) - 96 + (rows - len(load)) % 96, rows) if len(load) >= 96 else rows % len(load)
-    metered = [c for c in range(topology.c) if topology.metered[c]]
-    ids = {c: topology.circuits[c].id for c in metered}
-    plants = [a.id for a in topology.assets if a.kind.name == "PV"]
-    return Outlook(
-        start_epoch_s=truth.start_epoch_s + k * SECONDS_PER_QUARTER,
-        load_kw={ids[c]: load[rows, c] for c in metered},
-        high_kw={ids[c]: load[rows, c] for c in metered},
-        pv_kw={name: pv[rows, p] for p, name in enumerate(plants)},
-        arrivals_kw={},
-    )

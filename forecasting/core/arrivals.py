@@ -4,6 +4,7 @@ Arrivals are a Poisson stream whose rate is learned per quarter of the day from 
 recency), with the class of the site as a few days more. Their uncontrolled power is what that stream carries: each car
 draws the charger's power until it has its energy. Its spread follows from mean and variance (shot noise), as a gamma
 distribution. Learned from arrivals and energies, never from metered charging power, which our own control shaped.
+What they would draw at the least, each spreading its energy over its whole stay, is what a plan keeps room for.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ LEAST_SHARE: Final = 1e-3
 """Bounds that keep the gamma distribution defined where hardly anything is expected."""
 MOST_SESSIONS: Final = 300
 """The latest sessions whose energies are looked at."""
+LEAST_STAY_H: Final = 0.25
+"""Who only passes by counts as a quarter-hour."""
 QUARTER_H: Final = SECONDS_PER_QUARTER / SECONDS_PER_HOUR
 
 
@@ -52,12 +55,14 @@ class Chargers:
 class ArrivalForecast:
     """Per quarter from ``start_epoch_s``, (T,): expected ``count`` of arrivals and the ``energy_kwh`` they bring.
     ``power_kw``: what all cars arriving from now on would draw freely (cars already there are not in it).
+    ``spread_kw``: the mean of what they draw when each spreads its energy evenly over its stay.
     """
 
     start_epoch_s: int
     count: Floats
     energy_kwh: Floats
     power_kw: QuantileSeries
+    spread_kw: Floats
 
 
 def forecast(
@@ -71,11 +76,12 @@ def forecast(
         past = past.taken(np.flatnonzero(past.arrival_epoch_s < start_epoch_s))
     known = past if past is not None and len(past.rfid) else None
     count = _rates(place, chargers, epoch_s, start_epoch_s, known)
-    samples, likely = _energies(place, known)
+    samples, stays, likely = _visits(place, known)
     block = _blocks(place, epoch_s)
     flags = (Flag.PRIOR_ONLY,) if known is None else ()
     power = QuantileSeries(start_epoch_s, _free_power(chargers, count, block, samples, likely), flags=flags)
-    return ArrivalForecast(start_epoch_s, count, count * (likely @ samples)[block], power)
+    spread_kw = _carried(count, block, likely @ _evenly(samples, stays, chargers.car_kw, steps))
+    return ArrivalForecast(start_epoch_s, count, count * (likely @ samples)[block], power, spread_kw)
 
 
 def _rates(place: Place, chargers: Chargers, epoch_s: Ints, now_epoch_s: int, past: PastSessions | None) -> Floats:
@@ -114,20 +120,33 @@ def _daily_counts(place: Place, now_epoch_s: int, past: PastSessions) -> tuple[I
     return noon_s - utc_offsets_s(noon_s, place.time_zone), np.asarray(smooth, dtype=np.float64)
 
 
-def _energies(place: Place, past: PastSessions | None) -> tuple[Floats, Floats]:
-    """Energies (K,) kWh that arriving cars may bring and, per block of the day, how likely each is (B, K), rows
-    summing to 1: the class's quantiles, then the site's own free sessions by the block they came in.
+def _visits(place: Place, past: PastSessions | None) -> tuple[Floats, Floats, Floats]:
+    """Energies (K,) kWh and stays (K,) h of cars that may arrive and, per block of the day, how likely each is (B, K),
+    rows summing to 1: the class's quantiles, then the site's own free sessions by the block they came in.
     """
-    table = PRIORS[place.site_class].energy_kwh
+    prior = PRIORS[place.site_class]
+    table = prior.energy_kwh
     blocks = np.arange(len(BLOCK_STARTS_H))[:, None]
-    samples = table.ravel()
+    samples, stays = table.ravel(), prior.stay_h.ravel()
     weights = (np.repeat(blocks.ravel(), table.shape[1]) == blocks) * (ENERGY_PRIOR_SESSIONS / table.shape[1])
     if past is not None:
         free = past.taken(np.flatnonzero(~past.held_back & np.isfinite(past.energy_kwh))[-MOST_SESSIONS:])
         samples = np.concatenate([samples, free.energy_kwh])
+        stays = np.concatenate([stays, (free.departure_epoch_s - free.arrival_epoch_s) / SECONDS_PER_HOUR])
         weights = np.concatenate([weights, (_blocks(place, free.arrival_epoch_s) == blocks) * 1.0], axis=1)
     normal: Floats = weights / weights.sum(axis=1, keepdims=True)
-    return samples, normal
+    return samples, stays, normal
+
+
+def _evenly(samples: Floats, stays: Floats, car_kw: float, steps: int) -> Floats:
+    """(K, T) kW of one arrival by its lag: its energy over its stay, or the charger's power where that is too short."""
+    hours = np.maximum(stays, LEAST_STAY_H)[:, None]
+    # A car comes in the middle of its quarter, on average.
+    begun = np.maximum(np.arange(steps) - 0.5, 0.0) * QUARTER_H
+    ends = (np.arange(steps) + 0.5) * QUARTER_H
+    there = np.clip((np.minimum(hours, ends) - begun) / QUARTER_H, 0.0, 1.0)
+    power: Floats = np.minimum(samples[:, None] / hours, car_kw) * there
+    return power
 
 
 def _blocks(place: Place, epoch_s: Ints) -> Ints:
@@ -154,7 +173,7 @@ def _free_power(chargers: Chargers, count: Floats, block: Ints, samples: Floats,
 def _carried(count: Floats, block: Ints, response: Floats) -> Floats:
     """What a stream of arrivals (T,) carries per quarter (T,), ``response`` (B, T) being one arrival's by its lag."""
     total = np.zeros(len(count))
-    for index, row in enumerate(response):
+    for index, row in enumerate(response if len(count) else ()):
         total += np.convolve(np.where(block == index, count, 0.0), row)[: len(count)]
     return total
 

@@ -7,7 +7,7 @@ it: the site has its own, more careful view of phases and offers.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 
@@ -30,6 +30,26 @@ FORGET_LIMIT_S: Final[float] = 1800.0
 """Cars take less while they are cold or nearly full: the limit is looked at anew."""
 KNOWN_KWH: Final[float] = 0.3
 """Whoever has charged so much on all its conductors uses all of them."""
+
+
+class CarFacts(Protocol):
+    """What a planner asks of the cars that are here; by EVSE."""
+
+    @property
+    def asleep(self) -> frozenset[str]:
+        """EVSEs whose car draws nothing although it may."""
+
+    def phases(self, evse: str) -> tuple[int, int, int] | None:
+        """Conductors on L1, L2, L3 it uses; None where nobody knows yet."""
+
+    def max_a(self, evse: str) -> float | None:
+        """What it takes at most; None where it takes all it is offered."""
+
+    def min_a(self, evse: str) -> float | None:
+        """What it needs to charge at all; None for the usual minimum."""
+
+    def observe(self, status: LiveStatus) -> None:
+        """Look at every EVSE once more."""
 
 
 @dataclass(slots=True)

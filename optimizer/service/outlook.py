@@ -8,13 +8,14 @@ from typing import Final
 
 import numpy as np
 
-from forecasting.core import load, pv, sessions
+from forecasting.core import arrivals, load, pv, sessions
 from forecasting.core.history import Measured
 from forecasting.core.load import Building, BuildingUse
 from forecasting.core.pv import PvPlant, WeatherColumns
 from forecasting.core.quantiles import QUANTILES
 from forecasting.core.sessions import PastSessions, Place, RunningSession, past_sessions
 from interfaces.domain.live import AssetLive, car_connected
+from interfaces.domain.topology import Topology
 from interfaces.domain.units import MILLI, SECONDS_PER_QUARTER, Bools, Floats
 from optimizer.core.problem_state import Target
 from optimizer.service.memory import FinishedSession, Quarters, SiteMemory
@@ -28,6 +29,8 @@ LEAVES: Final[float] = 0.3
 RECENT_QUARTERS: Final[int] = 14 * 96
 """What the PV correction looks back on."""
 HOURS_PER_YEAR: Final[int] = 8766
+CAR_KW: Final[float] = 11.0
+"""What most cars take at most of an AC charger."""
 UNKNOWN_LOAD_SHARE: Final[float] = 0.15
 """Mean load of a circuit nobody measured yet, as a share of its rating."""
 
@@ -45,7 +48,7 @@ class Models:
 def outlook_of(
     models: Models, memory: SiteMemory, weather: WeatherColumns | None, now_epoch_s: float, steps: int
 ) -> Outlook:
-    """Load, PV and nothing about cars to come, for ``steps`` quarters from the one under way."""
+    """Load, PV and cars to come, for ``steps`` quarters from the one under way."""
     start = int(now_epoch_s // SECONDS_PER_QUARTER) * SECONDS_PER_QUARTER
     quarters = memory.quarters()
     topology = memory.topology
@@ -67,7 +70,28 @@ def outlook_of(
             continue
         recent = _measured(quarters, quarters.pv_kw[:, k], quarters.held_back[:, k], last=RECENT_QUARTERS)
         pv_kw[topology.assets[i].id] = pv.forecast(plant, weather, start, steps, recent).mean
-    return Outlook(start, load_kw, high_kw, pv_kw, {})
+    return Outlook(start, load_kw, high_kw, pv_kw, _arrivals_kw(models.place, memory, start, steps))
+
+
+def _arrivals_kw(place: Place, memory: SiteMemory, start: int, steps: int) -> dict[str, Floats]:
+    """(T,) by circuit: what cars to come will draw when each spreads its energy over its stay, as plans let it; a site
+    without any past session expects none.
+    """
+    topology = memory.topology
+    evses = np.flatnonzero(np.asarray(topology.is_evse)).tolist()
+    past = _past(tuple(memory.finished))
+    if past is None or not evses:
+        return {}
+    car_kw = float(np.mean([_evse_kw(topology, i) for i in evses]))
+    found = arrivals.forecast(place, arrivals.Chargers(len(evses), car_kw), start, steps, past)
+    at = [topology.assets[i].circuit for i in evses]
+    return {name: found.spread_kw * at.count(name) / len(at) for name in dict.fromkeys(at)}
+
+
+def _evse_kw(topology: Topology, i: int) -> float:
+    asset = topology.assets[i]
+    kw = asset.max_a * len(asset.phases) * topology.nominal_mv / MILLI / MILLI
+    return kw if asset.direct_current else min(kw, CAR_KW)
 
 
 def expected_targets(

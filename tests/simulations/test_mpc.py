@@ -12,7 +12,9 @@ import pytest
 
 from interfaces.domain.topology import Asset, AssetKind, Circuit, Protection, Topology, build_topology
 from optimizer.core.planning import Refused
+from optimizer.core.problem import Problem
 from optimizer.core.problem_money import Dynamic
+from optimizer.core.problem_state import Target
 from simulations.figures import Figures
 from simulations.generators import Prices, Visit
 from simulations.orders import TargetsDesk
@@ -226,6 +228,54 @@ def test_plans_see_prices_no_sooner_than_the_market_and_perfect_foresight_sees_a
     assert seen["mpc"][-1][-1] == 0.47  # then tomorrow's too
     assert {column[-1] for column in seen["mpc-perfect"]} == {0.71}
     assert all(column[0] == 0.11 for columns in seen.values() for column in columns[:1])  # the hour before now
+
+
+def problems_of(name: StrategyName, world: World, scenario: Scenario) -> list[Problem]:
+    """What was planned from, plan by plan."""
+    loop = loop_of(name, world, scenario)
+    planned = loop.planned
+    assert planned is not None
+    make, seen = planned.planner.make, []
+
+    def note(now_epoch_s: float, **how: object) -> object:
+        made = make(now_epoch_s, **how)
+        assert not isinstance(made, Refused)
+        seen.append(made.problem)
+        return made
+
+    planned.planner.make = note  # type: ignore[assignment, method-assign]
+    loop.run()
+    return seen
+
+
+def test_perfect_foresight_knows_the_cars_that_are_here_whatever_their_drivers_said():
+    scenario = replace(SCENARIO, days=0.02)
+    here = Arrival("e1", 100.0, 4.0 * HOUR_S, 9000.0, phases=1, max_a=13.0, tag="here")
+    coming = Arrival("e0", 2.0 * HOUR_S, 4.0 * HOUR_S, 5000.0, phases=2, max_a=16.0, tag="coming")
+    visits = (Visit(here, told_end_s=9.0 * HOUR_S, told_energy_wh=60_000.0), Visit(coming))
+    world = replace(small_world(scenario), visits=visits)
+    begin_epoch_s = world.environment.start_epoch_s
+    state = next(p.state for p in problems_of("mpc-perfect", world, scenario) if p.state.sessions)
+    (session,), (announced,) = state.sessions, state.announced
+    assert session.phases_used == ("L1",)
+    assert session.max_a == 13.0
+    assert session.target == Target(unit="kwh", amount=9.0, departure_epoch_s=begin_epoch_s + 4.0 * HOUR_S)
+    assert announced.phases_used == ("L1", "L2")
+    assert announced.target == Target(unit="kwh", amount=5.0, departure_epoch_s=begin_epoch_s + 4.0 * HOUR_S)
+    # Anybody else has to see it charge, and believes the driver.
+    state = next(p.state for p in problems_of("mpc", world, scenario) if p.state.sessions)
+    assert state.sessions[0].max_a is None
+    assert state.sessions[0].target == Target("kwh", 60.0, begin_epoch_s + 9.0 * HOUR_S)
+    assert state.announced == ()
+
+
+def test_prices_that_do_not_reach_the_site_reach_no_plan():
+    scenario = replace(SCENARIO, days=0.005)
+    hidden = replace(small_world(scenario), prices_known=False)
+    for name, kind in (("mpc", "fixed"), ("mpc-perfect", "dynamic")):
+        problems = problems_of(name, hidden, scenario)
+        assert problems
+        assert {problem.tariff.energy.kind for problem in problems} == {kind}
 
 
 def test_without_an_optimizer_the_prices_of_the_start_are_all_there_are():

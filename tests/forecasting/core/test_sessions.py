@@ -192,6 +192,8 @@ def test_arrivals_stay_inside_what_the_chargers_can_give(site, count, car_kw, st
     assert np.isfinite(values).all()
     assert (values >= 0.0).all()
     assert (values <= count * car_kw + 1e-6).all()
+    assert found.spread_kw.shape == (steps,)
+    assert (found.spread_kw >= 0.0).all()
     assert np.isfinite(found.energy_kwh).all()
     assert (found.count >= 0.0).all()
 
@@ -228,6 +230,23 @@ def test_all_energy_that_comes_is_drawn_when_nobody_holds_it_back():
     midnight = MORNING - 8 * HOUR - HOUR // 2
     found = arrivals.forecast(WORK, Chargers(500, 11.0), midnight, 192, None)
     assert found.power_kw.mean[:96].sum() / 4.0 == pytest.approx(found.energy_kwh[:96].sum(), rel=0.1)
+
+
+def test_energy_spread_over_the_stay_is_the_same_energy_at_a_lower_power():
+    midnight = MORNING - 8 * HOUR - HOUR // 2
+    rows = [row for i in range(10) for row in commuter(f"car{i}", 9.0, 22.0, days=28)]
+    found = arrivals.forecast(WORK, Chargers(20, 11.0), midnight, 192, past_sessions(rows).before(midnight))
+    assert found.spread_kw[:96].sum() / 4.0 == pytest.approx(found.energy_kwh[:96].sum(), rel=0.1)
+    # Ten cars, 22 kWh in nine hours each: 24 kW through the working day, where free charging has a hump in the morning.
+    assert found.spread_kw[44:64].mean() == pytest.approx(10 * 22.0 / 9.0, rel=0.2)
+    assert found.spread_kw.max() < 0.7 * found.power_kw.mean.max()
+    assert found.spread_kw[:24].max() < 0.1 * found.spread_kw.max()
+
+
+def test_a_short_stay_asks_for_no_more_than_its_charger_gives():
+    rows = commuter("hurry", 1.0, 80.0, days=28)
+    found = arrivals.forecast(WORK, Chargers(1, 11.0), MORNING, 96, past_sessions(rows))
+    assert 0.0 < found.spread_kw.max() <= 11.0 * found.count.sum()
 
 
 def test_where_most_likely_nobody_comes_the_quantiles_say_so():

@@ -81,6 +81,22 @@ def test_only_metered_circuits_and_known_plants_are_foreseen():
     assert ahead.arrivals_kw == {}
 
 
+def test_cars_to_come_are_expected_where_they_came_before_and_nowhere_else():
+    """Two a day at ten, 18 kWh in four hours each: 9 kW until two in the afternoon, on the circuit of the chargers."""
+    came = tuple(
+        FinishedSession(name, None, NOON - 7200.0 - day * 86400.0, NOON + 7200.0 - day * 86400.0, 18.0)
+        for day in range(1, DAYS)
+        for name in ("car", "two")
+    )
+    memory = remembered(5.0, finished=came)
+    hall = outlook_of(MODELS, memory, None, NOON - 8 * 3600.0, 96).arrivals_kw
+    assert set(hall) == {"hall"}
+    assert hall["hall"].shape == (96,)
+    assert hall["hall"][26:38].mean() == pytest.approx(9.0, rel=0.35)
+    assert hall["hall"][:16].mean() < 1.0
+    assert hall["hall"].sum() / 4.0 == pytest.approx(2 * 18.0, rel=0.35)
+
+
 @pytest.mark.parametrize("level_kw", [2.0, 12.0])
 def test_the_load_is_what_the_site_has_shown(level_kw):
     ahead = outlook_of(MODELS, remembered(level_kw), None, NOW, 96)
