@@ -27,6 +27,7 @@ EXIT_OK = 0
 EXIT_DIFFERENT = 1
 EXIT_REFUSED = 2
 QUOTED = re.compile(r"('[^']*')")
+NEW_DEVICES = "Devices that no controller of this machine has met yet; no warning, but do this on them first:"
 NAMED = 3
 """Names of a group of equal warnings that are written out; `--json` has them all."""
 
@@ -45,15 +46,30 @@ def check(argv: list[str]) -> int:
     if arguments.file is None:
         raise UserError("stroomwacht controller check: name a site file, or --schema")
     result = read_site(arguments.file)
-    if result.site is not None:
-        from controller.service.service_file import DEFAULT_FILE  # noqa: PLC0415  only for a good file
+    if result.site is None:
+        if arguments.json:
+            print_json(_figures(result))
+        _tell(arguments.file, result, quiet=arguments.json)
+        return EXIT_REFUSED
+    _tell_good(arguments.file, result, result.site, as_json=arguments.json)
+    return EXIT_OK
 
-        far = network_warnings(arguments.file, result.site, read_networks(), on_site=DEFAULT_FILE.is_file())
-        result = replace(result, warnings=tuple(sorted({*result.warnings, *far})))
-    if arguments.json:
-        print_json(_figures(result))
-    _tell(arguments.file, result, quiet=arguments.json)
-    return EXIT_REFUSED if result.site is None else EXIT_OK
+
+def _tell_good(file: Path, result: SiteResult, site: Site, *, as_json: bool) -> None:
+    """The report of a file that is fit to run, with what this machine knows besides: networks, devices never met."""
+    from controller.service.service_file import DEFAULT_FILE, load_service  # noqa: PLC0415  only for a good file
+    from controller.service.setup_steps import never_met, set_up_lines, set_ups_plain  # noqa: PLC0415
+
+    on_site = DEFAULT_FILE.is_file()
+    far = network_warnings(file, site, read_networks(), on_site=on_site)
+    result = replace(result, warnings=tuple(sorted({*result.warnings, *far})))
+    new = never_met(site, load_service(None).retain_dir if on_site else None)
+    if as_json:
+        print_json(_figures(result) | {"setup_on_device": set_ups_plain(new)})
+        return
+    _tell(file, result, quiet=False)
+    if new:
+        print("\n".join([NEW_DEVICES, *set_up_lines(new)]))
 
 
 def run(argv: list[str]) -> int:
@@ -104,16 +120,31 @@ def doctor(argv: list[str]) -> int:
 
 
 def device_list(argv: list[str]) -> int:
-    """`device list [WORDS]`: devices with a profile, and makes without one."""
-    from controller.service.device_list import list_figures  # noqa: PLC0415  `check` must not pay for it
-    from controller.service.device_show import print_list  # noqa: PLC0415
+    """`device list [WORDS]`: devices with a profile, and makes without one; `--profile ID` one with its set-up."""
+    from controller.service.device_list import list_figures, profile_figures  # noqa: PLC0415  `check` must not pay
+    from controller.service.device_show import print_list, print_profile  # noqa: PLC0415
+    from controller.service.setup_steps import profile_named  # noqa: PLC0415
 
     parser = command_parser(
         "device list", "The devices stroomwacht has a profile for, and those without.", figures=True
     )
     parser.add_argument("words", nargs="*", help="show only what has these words in vendor, model, kind or id")
+    parser.add_argument("--profile", metavar="ID", help="this one, with what must be set on the device itself")
     arguments = parser.parse_args(argv)
     words = " ".join(arguments.words)
+    if arguments.profile is not None:
+        profile = profile_named(arguments.profile)
+        if profile is None or words:
+            raise UserError(
+                "--profile stands alone, leave the words out"
+                if words
+                else f"there is no profile '{arguments.profile}': 'stroomwacht device list' shows all"
+            )
+        if arguments.json:
+            print_json(profile_figures(profile))
+        else:
+            print_profile(profile)
+        return EXIT_OK
     if arguments.json:
         print_json(list_figures(words))
     elif not print_list(words):

@@ -23,6 +23,7 @@ from controller.service.commission_run import Options, commission
 from controller.service.identity import serials_of
 from controller.service.process import only_one, owned_folder, wires_here
 from controller.service.service_file import DEFAULT_FILE, ServiceConfig, load_service
+from controller.service.setup_steps import recorded, set_up_lines, set_ups
 from interfaces.drivers.clock import epoch_s
 from interfaces.drivers.site_reader import read_site
 from interfaces.errors import UserError
@@ -55,11 +56,16 @@ def run_commission(request: Request, pace: Pace | None = None) -> tuple[Record, 
     bound = {} if config is None else dict(load_bindings(config.retain_dir).bound)
     profiles = {point.key: point.profile for wire in wires for point in wire.points}
     plan = plan_of(result.site, profiles, {**bound, **serials_of(result.site)}, request.charger)
+    done = recorded(request.out, plan.site.id)
+    profile_of = {entry.id: entry.profile for entry in plan.site.chargers}
+    new = set_ups((device, profile_of[device]) for device in plan.evses if device not in done)
+    for line in set_up_lines(new):
+        _tell(line)
     with alone(config):
         bench = Bench(wires, plan.keys, plan.volts, plan.period_s, RealTime() if pace is None else pace)
         records = asyncio.run(commission(plan, bench, request.options, _tell))
     header = Header(plan.site.id, plan.topology.version, version("stroomwacht"), request.installer, epoch_s())
-    record = record_of(header, records)
+    record = record_of(header, records, new)
     return record, store(record, request.out)
 
 

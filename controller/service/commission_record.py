@@ -18,8 +18,10 @@ from typing import Any, Final
 
 from controller.core.commission import EvseRecord, Finding
 from controller.core.commission_judge import judge
+from controller.service.setup_steps import SetUp, set_ups_plain
 from interfaces.errors import UserError
 
+NO_ANSWER: Final = "no_connection"
 DIGITS: Final = 3
 WORDS: Final[Mapping[str, str]] = {
     "ok": "in order", "note": "note", "fault": "FAULT", "not_tested": "not tested"
@@ -56,9 +58,12 @@ class Record:
         return sum(one["verdict"] == "fault" for part in self.content["evses"] for one in part["findings"])
 
 
-def record_of(header: Header, records: Sequence[EvseRecord]) -> Record:
-    """The record of a run: findings in words first, then every step in figures."""
+def record_of(header: Header, records: Sequence[EvseRecord], new: Sequence[SetUp] = ()) -> Record:
+    """The record of a run: findings in words first, then every step in figures. ``new``: what had to be set on devices
+    that no earlier record has.
+    """
     judged = [(one, judge(one)) for one in records]
+    silent = {one.plan.device for one, found in judged if any(each.code == NO_ANSWER for each in found)}
     content = {
         "kind": "stroomwacht commissioning",
         "format": 1,
@@ -68,6 +73,8 @@ def record_of(header: Header, records: Sequence[EvseRecord]) -> Record:
         "installer": header.installer,
         "date": datetime.fromtimestamp(int(header.epoch_s), UTC).isoformat().replace("+00:00", "Z"),
         "result": result_of([finding for _, found in judged for finding in found]),
+        "devices": sorted({one.plan.device for one in records} - silent),
+        "setup_on_device": set_ups_plain(new),
         "evses": [
             {"evse": one.plan.evse, "findings": [asdict(finding) for finding in found], "seen": _plain(asdict(one))}
             for one, found in judged
@@ -106,10 +113,11 @@ def html_of(record: Record) -> str:
     }
     head = "".join(f"<tr><th>{escape(name)}</th><td>{escape(str(value))}</td></tr>" for name, value in facts.items())
     parts = "".join(_part(part) for part in content["evses"])
+    steps = "".join(_set_up(one) for one in content["setup_on_device"])
     title = escape(f"Commissioning of {content['site']}")
     return (
         f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{STYLE}</style></head>\n<body><h1>{title}</h1>\n<table>{head}</table>\n{parts}"
+        f"<style>{STYLE}</style></head>\n<body><h1>{title}</h1>\n<table>{head}</table>\n{steps}{parts}"
         f"<p>SHA-256 of the record: <code>{record.sha256}</code></p>\n"
         "<p>Signature of the installer: ______________________________</p></body></html>\n"
     )
@@ -124,6 +132,12 @@ def _part(part: Mapping[str, Any]) -> str:
     return (
         f"<h2>{escape(part['evse'])}</h2>\n<table><tr><th>Result</th><th>Where</th><th>What</th></tr>\n{rows}</table>\n"
     )
+
+
+def _set_up(one: Mapping[str, Any]) -> str:
+    """The steps of one make, to be ticked off by hand."""
+    steps = "".join(f"<li>&#9744; {escape(step)}</li>\n" for step in one["steps"])
+    return f"<h2>Set up on {escape(', '.join(one['devices']) or one['profile'])}</h2>\n<ol>\n{steps}</ol>\n"
 
 
 def _do(text: str) -> str:

@@ -35,18 +35,7 @@ def transports(profile: Profile) -> list[str]:
 
 def list_figures(words: str = "") -> dict[str, object]:
     """The lists as one JSON object."""
-    devices = [
-        {
-            "id": one.id,
-            "kind": one.kind,
-            "vendor": one.vendor,
-            "models": list(one.models),
-            "aliases": list(one.aliases),
-            "confidence": one.confidence,
-            "transports": transports(one),
-        }
-        for one in matching_profiles(words)
-    ]
+    devices = [_plain(one) for one in matching_profiles(words)]
     others = [
         {
             "vendor": one.vendor,
@@ -60,6 +49,23 @@ def list_figures(words: str = "") -> dict[str, object]:
         for one in matching_not_supported(words)
     ]
     return {"devices": devices, "not_supported": others}
+
+
+def profile_figures(profile: Profile) -> dict[str, object]:
+    """One profile in the form of the list, with what must be set on the device itself."""
+    return {"devices": [{**_plain(profile), "setup_on_device": list(profile.setup_on_device)}], "not_supported": []}
+
+
+def _plain(one: Profile) -> dict[str, object]:
+    return {
+        "id": one.id,
+        "kind": one.kind,
+        "vendor": one.vendor,
+        "models": list(one.models),
+        "aliases": list(one.aliases),
+        "confidence": one.confidence,
+        "transports": transports(one),
+    }
 
 
 def _says(words: str, *texts: str) -> bool:

@@ -12,6 +12,8 @@ from controller.service.device_discover import Discovered, Sweep, place_of
 from controller.service.device_list import matching_not_supported, matching_profiles, transports
 from controller.service.device_read import DeviceReading, Item, PointState
 from controller.service.device_write import WriteReport
+from controller.service.setup_steps import SetUp, set_up_lines, set_ups, set_ups_plain
+from interfaces.drivers.profile import Profile
 from interfaces.drivers.registers import Value
 
 GOOD, SUSPECT = "good", "suspect"
@@ -59,11 +61,22 @@ def sweep_figures(sweep: Sweep) -> dict[str, object]:
         "units": list(sweep.units),
         "found": [_found(one) for one in sweep.found],
         "duplicates": [{"serial": one.serial, "places": list(one.places)} for one in sweep.duplicates],
+        "setup_on_device": set_ups_plain(_set_ups_of(sweep)),
     }
 
 
+def _set_ups_of(sweep: Sweep) -> tuple[SetUp, ...]:
+    """Of every device that a register told apart from all other makes, and of those that only one profile fits."""
+    sure = [one for one in sweep.found if one.candidates and _is_sure(one)]
+    return set_ups((place_of(one), one.candidates[0].profile) for one in sure)
+
+
+def _is_sure(one: Discovered) -> bool:
+    return one.candidates[0].proof == "identity" or len(one.candidates) == 1
+
+
 def print_list(words: str) -> bool:
-    """The lists as tables; whether there was anything to show."""
+    """The lists as tables, and the steps where one profile is left; whether there was anything to show."""
     profiles, others = matching_profiles(words), matching_not_supported(words)
     if profiles:
         table = _table("profile", "kind", "vendor", "models", "by", "confidence")
@@ -76,7 +89,20 @@ def print_list(words: str) -> bool:
         for other in others:
             table.add_row(*map(Text, (other.vendor, ", ".join(other.models), other.reason, other.instead)))
         Console().print(table)
+    for line in set_up_lines(set_ups([("", one.id) for one in profiles]) if len(profiles) == 1 else ()):
+        Console().print(Text(line))
     return bool(profiles or others)
+
+
+def print_profile(profile: Profile) -> None:
+    """One profile for people: what it is, and its steps."""
+    console = Console()
+    console.print(Text(f"{profile.id}: {profile.vendor} {', '.join(profile.models)}"))
+    also = f", also found as {', '.join(profile.aliases)}" if profile.aliases else ""
+    by = ", ".join(transports(profile))
+    console.print(Text(f"{profile.kind} by {by}, confidence {profile.confidence}{also}"))
+    for line in set_up_lines(set_ups([("", profile.id)])):
+        console.print(Text(line))
 
 
 def print_reading(reading: DeviceReading) -> None:
@@ -124,6 +150,8 @@ def print_sweep(sweep: Sweep) -> None:
     console.print(table)
     for twin in sweep.duplicates:
         console.print(Text(f"serial number {twin.serial} answers in several places: {', '.join(twin.places)}"))
+    for line in set_up_lines(_set_ups_of(sweep)):
+        console.print(Text(line))
 
 
 def shown(value: Value | None) -> str:

@@ -7,6 +7,9 @@ import re
 
 import pytest
 
+from controller.commands import NEW_DEVICES
+from controller.service.bindings import store_bindings
+from controller.service.service_file import load_service
 from interfaces.cli import main
 from interfaces.domain.site_schema import site_schema
 from interfaces.drivers.site_reader import EXAMPLES, example_text
@@ -46,7 +49,7 @@ def test_examples_pass(name, tmp_path, capsys):
 def test_standing_warnings_are_said_every_time(garage, capsys):
     assert main(["controller", "check", str(garage)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2
+    assert [line for line in lines if "warning: " in line] == lines[1:2]
     assert lines[1].startswith(f"{garage}:57 chargers[1].accept_unverified_failsafe: warning: 'place-1' cannot prove")
 
 
@@ -54,7 +57,7 @@ def test_equal_warnings_are_one_line_with_the_count_and_the_first_names(tmp_path
     path = tmp_path / "site.yaml"
     path.write_text(example_text("depot"), "utf-8")
     assert main(["controller", "check", str(path)]) == 0
-    _, *warnings = capsys.readouterr().out.splitlines()
+    _, *warnings = capsys.readouterr().out.split("\n" + NEW_DEVICES)[0].splitlines()
     assert len(warnings) == 3
     assert warnings[0] == (
         f"{path}:199 chargers[2].accept_unverified_failsafe: warning, 16 times: 'n1a1-4', 'n1a2-4', 'n1b1-4' and 13 "
@@ -65,6 +68,31 @@ def test_equal_warnings_are_one_line_with_the_count_and_the_first_names(tmp_path
     assert ": warning: 'battery' cannot prove" in warnings[2]
     assert main(["controller", "check", str(path), "--json"]) == 0
     assert len(json.loads(capsys.readouterr().out)["warnings"]) == 19
+
+
+def test_what_must_be_set_on_devices_that_nobody_met_is_said_once_per_make(garage, capsys):
+    assert main(["controller", "check", str(garage)]) == 0
+    said = capsys.readouterr().out.split(NEW_DEVICES)[1].splitlines()
+    assert said[1] == "set up on Carlo Gavazzi (cg_em500): m-main"
+    assert "set up on ABB (abb_terra_ac): place-1" in said
+    assert "  4. In the TerraConfig app, set the charger to a local controller (Modbus secondary)." in said
+    assert main(["controller", "check", str(garage), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["setup_on_device"]
+    assert [one["devices"] for one in told] == [["m-main"], ["place-2"], ["place-1"]]
+    assert all(one["steps"] for one in told)
+
+
+def test_devices_that_were_bound_or_named_by_serial_number_need_no_set_up(garage, capsys, monkeypatch, tmp_path):
+    (tmp_path / "service.yaml").write_text("state_dir: state", "utf-8")
+    monkeypatch.setattr("controller.service.service_file.DEFAULT_FILE", tmp_path / "service.yaml")
+    store_bindings(load_service(None).retain_dir, {"place-1": "A1", "m-main": "M1"}, keep_old=False)
+    assert main(["controller", "check", str(garage), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["setup_on_device"]
+    assert [one["devices"] for one in told] == [["place-2"]]
+    text = garage.read_text("utf-8")
+    garage.write_text(text.replace("    name: Parkplatz 2\n", "    serial_number: W7\n"), "utf-8")
+    assert main(["controller", "check", str(garage)]) == 0
+    assert NEW_DEVICES not in capsys.readouterr().out
 
 
 def test_a_refused_file_is_exit_2_with_the_report_on_stderr(broken, capsys):

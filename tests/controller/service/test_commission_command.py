@@ -15,9 +15,11 @@ from controller.core.commission import EvseRecord
 from controller.service import commission_run
 from controller.service.commission_record import Header, canonical, html_of, record_of, store
 from controller.service.process import only_one
+from controller.service.setup_steps import recorded, set_ups
 from interfaces.cli import main
 from interfaces.errors import UserError
 from tests.controller.service.commission_kit import TEXT, Yard, car
+from tests.interfaces.drivers.far_side import profile_of
 
 HEADER = Header("yard", "abc123", "0.1.0", "A. <Tester>", 1_780_000_000.7)
 
@@ -98,6 +100,10 @@ def test_chargers_that_are_not_there_are_faults_in_a_record(
     findings = [one for part in figures["record"]["evses"] for one in part["findings"]]
     assert [one["code"] for one in findings] == ["no_connection", "no_connection"]
     assert figures["record"]["installer"] == "Anna"
+    assert figures["record"]["devices"] == [], "nobody answered"
+    (steps,) = figures["record"]["setup_on_device"]
+    assert steps["devices"] == ["left", "right"]
+    assert steps["steps"] == list(profile_of(steps["profile"]).setup_on_device)
     assert sorted(figures["files"]) == sorted(str(path) for path in out.iterdir())
     os.close(only_one(tmp_path / "state" / "run" / "field.lock"))  # raises while anybody holds it
 
@@ -135,3 +141,42 @@ async def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(UserError, match="cannot be written"):
         store(record_of(HEADER, ()), tmp_path / "file" / "below")
+
+
+async def test_what_must_be_set_on_new_devices_is_in_the_record_and_on_the_page(tmp_path: Path) -> None:
+    new = set_ups([("left", "weidmueller_ac_smart"), ("m<1>", "cg_em300_et300")])
+    record = record_of(HEADER, await good_records(), new)
+    first, _ = record.content["setup_on_device"]
+    assert first["devices"] == ["left"]
+    page = html_of(record)
+    assert "Set DIP switch 10 to OFF only at the end" in page
+    assert "Set up on m&lt;1&gt;" in page
+    store(record, tmp_path)
+    assert recorded(tmp_path, "yard") == frozenset(record.content["devices"])
+    assert "left" in record.content["devices"]
+    assert recorded(tmp_path, "other") == frozenset()
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, '{"record": 1}', '{"record": {"devices": [1, "x"]}}'])
+def test_a_file_that_is_no_record_counts_for_nobody(tmp_path: Path, text: str) -> None:
+    (tmp_path / "commissioning-yard-1.json").write_text(text, encoding="utf-8")
+    assert recorded(tmp_path, "yard") == (frozenset({"x"}) if "x" in text else frozenset())
+
+
+def test_a_second_commissioning_shows_the_steps_of_new_devices_alone(
+    site_file: Path,
+    service_file: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(commission_run, "FIRST_LOOK_S", 0.2)
+    monkeypatch.setattr(commission_run, "LOOK_S", 0.05)
+    earlier = {"record": {"devices": ["left"]}}
+    (tmp_path / "commissioning-yard-1.json").write_text(json.dumps(earlier), encoding="utf-8")
+    arguments = ["--site", str(site_file), "--service", str(service_file), "--out", str(tmp_path)]
+    assert main(["device", "commission", *arguments]) == 1
+    said = capsys.readouterr().err
+    assert "): right\n" in said
+    assert "left" not in said.split("): right")[0]
+    assert "  1. " in said

@@ -239,3 +239,54 @@ def test_people_search_by_words_of_the_label(capsys, words, shows, hides):
 
 async def test_a_word_that_is_on_no_label(capsys):
     assert "no device is called 'toaster'" in await complaint(capsys, "list", "toaster")
+
+
+async def test_one_profile_is_shown_with_what_must_be_set_on_the_device(capsys):
+    found = await figures(capsys, "list", "--profile", "Mennekes AMTRON Professional+")
+    (device,) = found["devices"]
+    assert any("DLM Master (With internal DLM Slave)" in step for step in device["setup_on_device"])
+    assert await run("list", "--profile", "weidmueller_ac_smart") == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "set up on Weidmüller (weidmueller_ac_smart)" in shown
+    assert "without power for at least 40 s" in shown
+    assert shown.endswith("Set DIP switch 10 to OFF only at the end, when everything else is set.")
+
+
+@pytest.mark.parametrize("name", ["dsmr_p1", "zaptec"])
+async def test_a_profile_without_registers_is_shown_too(capsys, name):
+    (device,) = (await figures(capsys, "list", "--profile", name))["devices"]
+    assert device["id"] == name
+    assert device["setup_on_device"]
+
+
+async def test_the_steps_are_shown_where_a_search_for_a_label_leaves_one_profile(capsys):
+    assert await run("list", "terra", "ac") == 0
+    assert "TerraConfig app" in capsys.readouterr().out
+    assert await run("list", "carlo") == 0
+    assert "set up on" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("words", "says"), [(["--profile", "nobody"], "there is no profile 'nobody'"),
+                                            (["--profile", "zaptec", "abb"], "--profile stands alone")])  # fmt: skip
+async def test_a_profile_that_cannot_be_meant(capsys, words, says):
+    assert says in await complaint(capsys, "list", *words)
+
+
+async def test_what_a_search_told_apart_is_shown_with_its_steps(capsys):
+    async with site(("cg_em300_et300", METER), ("alfen_eve", CHARGER)) as servers:
+        words = ["discover", "--range", "127.0.0.2-3", "--port", str(servers[0].port), "--unit", "1"]
+        found = await figures(capsys, *words)
+        assert await run(*words) == 0
+    shown = capsys.readouterr().out
+    told = {one["profile"]: one for one in found["setup_on_device"]}
+    assert set(told) == {"cg_em300_et300", "alfen_eve_ng9xx"}
+    assert told["alfen_eve_ng9xx"]["devices"] == [f"127.0.0.3:{servers[0].port} unit 1"]
+    assert f"set up on Alfen (alfen_eve_ng9xx): 127.0.0.3:{servers[0].port} unit 1" in shown
+    assert "  4. Buy and enter the licence Active Load Balancing." in shown
+
+
+async def test_a_device_that_fits_several_profiles_is_shown_with_no_steps(capsys):
+    async with ModbusServer({1: chain(base=40000)}) as server:
+        words = ["--range", server.host, "--port", str(server.port), "--unit", "1"]
+        found = await figures(capsys, "discover", *words)
+    assert found["setup_on_device"] == []
