@@ -107,6 +107,13 @@ class Spool:
             waiting = known.waiting + len(fresh) - len(self._gone)
             return SpoolState(max(0, waiting), known.bytes, oldest, lost, known.problem)
 
+    @property
+    def resting(self) -> int:
+        """Messages that wait and that nobody is sending, as of the last write."""
+        with self._lock:
+            on_disk = self._state.waiting - len(self._gone) - len(self._held)
+            return max(0, on_disk) + sum(not (entry.settled or entry.held) for entry in self._fresh)
+
     def put(self, told: Told, *, held: bool = False) -> Entry:
         """Keep a message. ``held``: the caller sends it now, and settles or releases it."""
         entry = Entry(told, held)
