@@ -22,6 +22,7 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 
 from controller.service.binder import Binder
+from controller.service.enrolling import Enrolling
 from controller.service.health import Known, health, problems, view
 from controller.service.http import HttpServer, Pages
 from controller.service.journal_ring import JournalRing, RingBounds
@@ -121,6 +122,7 @@ class Gateway:
         self._sent_text: str | None = None
         self._binder = Binder(config.retain_dir)
         self._remote = RemoteChargers(config.zaptec, monotonic_s, time.sleep)
+        self._enrolling = None if config.enrolment is None else Enrolling(config, config.enrolment)
         registry = CollectorRegistry()
         registry.register(SiteCollector(self.known, monotonic_s))
         pages = {"/health": self._health, "/view": lambda: view(self.known())}
@@ -128,7 +130,13 @@ class Gateway:
 
     def known(self) -> Known:
         """The latest of everything; called from other threads, so it is one immutable value."""
-        return replace(self._known, journal_problem=self._journal.problem, journal_lost=self._journal.lost)
+        enrolment = {} if self._enrolling is None else self._enrolling.problems
+        return replace(
+            self._known,
+            journal_problem=self._journal.problem,
+            journal_lost=self._journal.lost,
+            enrolment=enrolment,
+        )
 
     def _health(self) -> dict[str, Any]:
         known = self.known()
@@ -157,6 +165,8 @@ class Gateway:
         remote.close()
         self._journal.close()
         self._http.close()
+        if self._enrolling is not None:
+            self._enrolling.close()
         for task in done - {stopped}:
             task.result()
         return 0
@@ -257,6 +267,8 @@ class Gateway:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             self._known = replace(self._known, networks=read_networks())
+            if self._enrolling is not None:
+                self._enrolling.look()
             self._conditions.update(problems(self.known(), monotonic_s()))
             await self._look_at_site()
 

@@ -29,7 +29,7 @@ SILENT_S: Final = 5.0
 class Known:
     """What the gateway knows of the field process. ``record_s``: when the newest scan arrived (monotonic).
 
-    ``networks``: those this machine is in.
+    ``networks``: those this machine is in. ``enrolment``: what is wrong with the box's own certificate.
     """
 
     hello: Hello | None = None
@@ -43,13 +43,14 @@ class Known:
     journal_lost: int = 0
     identities: Mapping[str, str] = field(default_factory=dict)
     networks: tuple[Network, ...] = ()
+    enrolment: Mapping[str, str] = field(default_factory=dict)
 
 
 def problems(known: Known, now_s: float) -> dict[str, str]:
     """Condition -> sentence, for everything a person should know."""
+    found = dict(known.enrolment)
     if known.record is None or known.hello is None:
-        return {"field": "the field process has not reported a scan yet"}
-    found: dict[str, str] = {}
+        return found | {"field": "the field process has not reported a scan yet"}
     if now_s - known.record_s > SILENT_S:
         found["field"] = f"no scan for {now_s - known.record_s:.0f} s: the field process hangs or is gone"
     if known.hello.restarts:
@@ -67,7 +68,7 @@ def problems(known: Known, now_s: float) -> dict[str, str]:
         found["journal"] = known.journal_problem
     if known.setup is not None:
         for alarm in known.record.report.alarms:
-            found[_alarm_key(alarm)] = told(alarm, known.setup.params.topology, known.record.image)
+            found[alarm_key(alarm)] = told(alarm, known.setup.params.topology, known.record.image)
     return found
 
 
@@ -127,7 +128,8 @@ def told(alarm: Alarm, topology: Topology, image: Image) -> str:
     )
 
 
-def _alarm_key(alarm: Alarm) -> str:
+def alarm_key(alarm: Alarm) -> str:
+    """The condition of an alarm."""
     place = [str(part) for part in (alarm.asset, alarm.circuit, alarm.phase) if part >= 0]
     return ".".join(["alarm", Reason(alarm.code).name, *place])
 

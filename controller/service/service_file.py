@@ -13,6 +13,8 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from interfaces.config_file import read_config
+from interfaces.domain.enrolment import NAME, SERIAL
+from interfaces.domain.site_types import ID_PATTERN
 from interfaces.errors import UserError
 
 _STRICT: Final = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -67,6 +69,56 @@ class ZaptecAccount:
 
 
 @dataclass(frozen=True, slots=True)
+class EnrolmentPage:
+    """Where the page for the activation code is served: the address of the service interface, never the uplink's."""
+
+    __pydantic_config__ = _STRICT
+    host: Annotated[str, Field(pattern=r"^[0-9a-fA-F.:]{2,39}$")] = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 9465
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentEntry:
+    """How this box gets its certificate. ``server``: host:port of the enrolment service; ``activation``: a code, where
+    it is not typed on the page.
+    """
+
+    __pydantic_config__ = _STRICT
+    server: str
+    serial: Annotated[str, Field(pattern=f"^{SERIAL.pattern}$")]
+    activation: str | None = None
+    page: EnrolmentPage | None = field(default_factory=EnrolmentPage)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerEntry:
+    """The broker, where it does not come with enrolment. ``keys_dir`` holds what ``pki`` made: ``ca.crt``,
+    ``signing.pub``, ``CONTROLLER.crt`` and ``CONTROLLER.key``. Port 443 serves sites whose firewall lets nothing else
+    out.
+    """
+
+    __pydantic_config__ = _STRICT
+    host: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]{0,252}$")]
+    organisation: Annotated[str, Field(pattern=ID_PATTERN)]
+    controller: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+    keys_dir: FilePath
+    port: Annotated[int, Field(ge=1, le=65535)] = 8883
+
+
+@dataclass(frozen=True, slots=True)
+class Telemetry:
+    """What is told to the cloud. ``live_s``: between two statuses, as ``mode`` says where it is absent. ``max_mb`` and
+    ``max_days``: how much waits on disk at most while there is no way to the cloud.
+    """
+
+    __pydantic_config__ = _STRICT
+    mode: Literal["live", "low_data"] = "live"
+    live_s: Annotated[float, Field(ge=1, le=3600)] | None = None
+    max_mb: Annotated[int, Field(ge=8, le=1_000_000)] = 512
+    max_days: Annotated[int, Field(ge=1, le=366)] = 31
+
+
+@dataclass(frozen=True, slots=True)
 class ServiceConfig:
     """Paths, ports and bounds of one machine. ``addresses`` moves device addresses, for a test bench."""
 
@@ -81,6 +133,9 @@ class ServiceConfig:
     log_level: Literal["debug", "info", "warning"] = "info"
     addresses: dict[str, str] = field(default_factory=dict)
     zaptec: ZaptecAccount | None = None
+    enrolment: EnrolmentEntry | None = None
+    broker: BrokerEntry | None = None
+    telemetry: Telemetry = field(default_factory=Telemetry)
 
     @property
     def run_dir(self) -> Path:
@@ -100,6 +155,11 @@ class ServiceConfig:
     def retain_dir(self) -> Path:
         return self.state_dir / "retain"
 
+    @property
+    def enrolment_dir(self) -> Path:
+        """Key and certificate of an enrolled box."""
+        return self.state_dir / "enrolment"
+
 
 _ADAPTER: Final = TypeAdapter(ServiceConfig)
 
@@ -117,6 +177,8 @@ def load_service(path: Path | None, *, site: Path | None = None) -> ServiceConfi
     if found.zaptec is not None:
         names = (found.zaptec.username_file, found.zaptec.password_file)
         found = replace(found, zaptec=ZaptecAccount(folder / names[0], folder / names[1], found.zaptec.url))
+    if found.broker is not None:
+        found = replace(found, broker=replace(found.broker, keys_dir=(folder / found.broker.keys_dir).absolute()))
     if site is not None:
         found = replace(found, site=site)
     found = replace(found, site=found.site.absolute(), state_dir=found.state_dir.absolute())
@@ -131,6 +193,9 @@ def _read(file: Path) -> ServiceConfig:
         if _HOST_PORT.match(text) is None:
             line = document.line_of(("addresses",))
             raise UserError(f"{file}:{line} addresses: '{text}' is not host:port")
+    if found.enrolment is not None and _HOST_PORT.match(found.enrolment.server) is None:
+        line = document.line_of(("enrolment", "server"))
+        raise UserError(f"{file}:{line} enrolment.server: '{found.enrolment.server}' is not host:port")
     return found
 
 

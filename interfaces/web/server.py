@@ -21,6 +21,8 @@ SOCKET_TIMEOUT_S: Final = 5.0
 """For each read and write."""
 REQUEST_MAX_S: Final = 30.0
 """For all of a request, so that a byte every few seconds does not hold a thread for ever."""
+CLOSE_S: Final = 0.1
+"""How soon a server notices that it shall close."""
 PEER_CERTIFICATE: Final = "stroomwacht.peer_certificate"
 """In the environment of a request over TLS: the client's certificate (DER), verified, or None."""
 
@@ -121,7 +123,7 @@ class WebServer:
         self._server.tls = tls
         self._server.set_app(app)
         self.port: int = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(CLOSE_S,), name=name, daemon=True)
         self._thread.start()
 
     def close(self) -> None:
