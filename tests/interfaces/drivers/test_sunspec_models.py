@@ -36,7 +36,9 @@ UNITS = {
 }  # fmt: skip
 """Units of the definitions as the product spells them."""
 PROMISED = {1, 101, 102, 103, 111, 112, 113, *range(120, 125), 160, *range(201, 205), *range(211, 215),
-            701, 702, 703, 704, 705, 706, 711, 712, 713, 714, 802}  # fmt: skip
+            *range(701, 715), 802}  # fmt: skip
+TRIPS = {707, 708, 709, 710}
+"""Settings of the grid protection. The facts do not have them: their golden words below are the official definitions'."""
 
 
 def unit_of(told: str | None) -> str:
@@ -101,7 +103,7 @@ def test_every_promised_model_is_known():
 
 def test_every_point_is_as_the_facts_say():
     known = facts()
-    assert set(known) == PROMISED
+    assert set(known) == PROMISED - TRIPS
     for number, fact in known.items():
         model = models()[number]
         assert model.words == fact["fixed_words"], number
@@ -361,6 +363,33 @@ async def test_points_are_written_with_the_factor_of_the_moment():
 @pytest.mark.parametrize("length", [0, 1])
 def test_registers_of_a_model_cut_short_are_refused(length):
     assert isinstance(registers_of(FoundModel(802, 40070, length), {}), NotFound)
+
+
+def trip(number: int, *points: int, size: int) -> Part:
+    """Two points per curve and one set; ``points``: the words of a curve's points."""
+    curve = (2, *points)
+    curves = {10 + n * len(curve): curve for n in range(3)}
+    return (number, 7 + 1 + 3 * (1 + 2 * size), {2: 1, 3: 0, 4: 1, 5: 2, 6: 1, 7: 0xFFFE, 8: 0xFFFE, 9: 1, **curves})
+
+
+async def test_trip_settings_of_the_grid_protection_are_shown():
+    """IEEE 1547-2018 category II: 0.70 of nominal for 10 s, 0.45 for 0.16 s; 58.5 Hz for 300 s, 56.5 Hz for 0.16 s."""
+    voltage = (7000, 0, 1000, 4500, 0, 16)
+    frequency = (0, 5850, 0, 30_000, 0, 5650, 0, 16)
+    parts = [trip(707, *voltage, size=3), trip(708, *voltage, size=3)]
+    parts += [trip(709, *frequency, size=4), trip(710, *frequency, size=4)]
+    found = await readings(chain(COMMON, *parts, base=40000))
+    assert set(found) == {1, *TRIPS}
+    for number in TRIPS:
+        seen = values(found[number])
+        assert (seen["Ena"], seen["NPt"], seen["NCrvSet"], seen["Crv[0].ReadOnly"]) == (1, 2, 1, 1)
+        name, first, later = ("V", (70.0, 10.0), (45.0, 0.16)) if number < 709 else ("Hz", (58.5, 300.0), (56.5, 0.16))
+        for curve in ("MustTrip", "MayTrip", "MomCess"):
+            assert seen[f"Crv[0].{curve}.ActPt"] == 2
+            for k, wanted_pair in enumerate((first, later)):
+                pair = [seen[f"Crv[0].{curve}.Pt[{k}].{point}"] for point in (name, "Tms")]
+                assert pair == pytest.approx(wanted_pair), (number, curve, k)
+    assert all(point.access == "R" for number in TRIPS for point in models()[number].points)
 
 
 # Maps of public test devices: each register says in a comment which point it is.
