@@ -1,7 +1,7 @@
 """Captures of real devices and descriptions of public test devices, decoded where their format fits ours.
 
-- GoodWe answers, families DT and ET: plain Modbus RTU behind two bytes of their own (``AA 55``, over UDP, a transport no
-  device of ours has). Without those two bytes they go through the RTU framer, checksum and all. There is no profile of
+- GoodWe answers, families DT and ET: plain Modbus RTU behind two bytes of their own (``AA 55``, over UDP, which no
+  device of ours speaks). Without those two bytes they go through the RTU framer, checksum and all. There is no profile of
   the make, so that the words are compared with those the capture lists, and no further. Family ES speaks a protocol of
   its own: the framer must believe none of it.
 - GivEnergy logs: frames that look like Modbus TCP and are not (protocol 1, the serial number inside, a second header).
@@ -148,7 +148,7 @@ def in_words(fact: Mapping[str, Any], size: int, told: Mapping[str, Any]) -> lis
     """A model or group in the words the facts give its points and groups."""
     words = [0] * size
     for point in fact["points"]:
-        if point["name"] in ("ID", "L") and point["off"] < 2 and "fixed_words" in fact or point["type"] == "pad":
+        if (point["name"] in ("ID", "L") and point["off"] < 2 and "fixed_words" in fact) or point["type"] == "pad":
             continue
         there = words_of(told.get(point["name"]), point)
         words[point["off"] : point["off"] + len(there)] = there

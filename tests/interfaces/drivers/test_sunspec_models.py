@@ -38,7 +38,7 @@ UNITS = {
 PROMISED = {1, 101, 102, 103, 111, 112, 113, *range(120, 125), 160, *range(201, 205), *range(211, 215),
             *range(701, 715), 802}  # fmt: skip
 TRIPS = {707, 708, 709, 710}
-"""Settings of the grid protection. The facts do not have them: their golden words below are the official definitions'."""
+"""Settings of the grid protection. The facts do not have them: their golden words below are of the definitions."""
 
 
 def unit_of(told: str | None) -> str:
