@@ -1,7 +1,7 @@
 """Captures of real devices and descriptions of public test devices, decoded where their format fits ours.
 
 - GoodWe answers, families DT and ET: plain Modbus RTU behind two bytes of their own (``AA 55``, over UDP, which no
-  device of ours speaks). Without those two bytes they go through the RTU framer, checksum and all. There is no profile of
+  device of ours speaks). Without those two they go through the RTU framer, checksum and all. There is no profile of
   the make, so that the words are compared with those the capture lists, and no further. Family ES speaks a protocol of
   its own: the framer must believe none of it.
 - GivEnergy logs: frames that look like Modbus TCP and are not (protocol 1, the serial number inside, a second header).
