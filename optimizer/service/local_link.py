@@ -9,6 +9,7 @@ half of one, whatever ends the writer. After a restart the folder is read again 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -29,7 +30,7 @@ from optimizer.service.port import LinkError, Received, Wish
 PLAN_FILE: Final = "plan.json"
 TARGETS_FILE: Final = "targets.json"
 WISHES_FILE: Final = "wishes.json"
-_PREFIX: Final = "status-"
+STATUS_PREFIX: Final = "status-"
 _SUFFIX: Final = ".jsonl"
 CHUNK_BYTES: Final[int] = 1_000_000
 """Read at once; a status of 300 chargers takes a tenth of it. A longer line is none."""
@@ -45,14 +46,27 @@ def append_status(folder: Path, status: LiveStatus) -> None:
         OSError: the folder cannot be written.
         ValueError: the status holds NaN or an infinity.
     """
-    line = to_json(status).encode() + b"\n"
     day = datetime.fromtimestamp(status.epoch_s, UTC).date()
-    with (folder / f"{_PREFIX}{day.isoformat()}{_SUFFIX}").open("ab+") as file:
+    append_lines(folder / f"{STATUS_PREFIX}{day.isoformat()}{_SUFFIX}", [to_json(status).encode()])
+
+
+def append_lines(path: Path, lines: Iterable[bytes], *, sync: bool = False) -> None:
+    """Append to a file of lines. One that an earlier writer left unfinished is closed first. ``sync``: they are on the
+    disk afterwards.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    new = b"".join(line + b"\n" for line in lines)
+    with path.open("ab+") as file:
         size = file.seek(0, os.SEEK_END)
         if size:
             file.seek(size - 1)
-            line = line if file.read(1) == b"\n" else b"\n" + line
-        file.write(line)
+            new = new if file.read(1) == b"\n" else b"\n" + new
+        file.write(new)
+        if sync:
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def write_whole(path: Path, payload: bytes) -> None:
@@ -138,7 +152,7 @@ class LocalLink:
 
     def _days(self) -> list[str]:
         """Names of the day files in order; those beyond the memory of the forecasts are removed."""
-        names = sorted(path.name for path in self._folder.glob(f"{_PREFIX}*{_SUFFIX}") if _day_of(path.name))
+        names = sorted(path.name for path in self._folder.glob(f"{STATUS_PREFIX}*{_SUFFIX}") if _day_of(path.name))
         newest = _day_of(names[-1]) if names else None
         if newest is None:
             return []
@@ -203,6 +217,6 @@ class LocalLink:
 
 def _day_of(name: str) -> date | None:
     try:
-        return date.fromisoformat(name.removeprefix(_PREFIX).removesuffix(_SUFFIX))
+        return date.fromisoformat(name.removeprefix(STATUS_PREFIX).removesuffix(_SUFFIX))
     except ValueError:
         return None

@@ -1,0 +1,71 @@
+"""Folders as the store of what controllers say: what one machine needs without a database.
+
+Per site the folder of its link: statuses as the lines that ``LocalLink`` reads, everything else as
+``messages-YYYY-MM-DD.jsonl``. A message that comes twice may stand there twice: statuses are told apart by their time,
+messages by session and seq. Other messages are kept as long as the statuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from interfaces.domain.codec_json import to_json
+from interfaces.domain.wire import write
+from interfaces.domain.wire_topics import Address
+from optimizer.service.ingest import Arrival, StoreError
+from optimizer.service.local_link import STATUS_PREFIX, append_lines
+from optimizer.service.memory import KEEP_DAYS
+
+MESSAGES_PREFIX: Final = "messages-"
+
+
+class FolderStore:
+    """Knows the controllers it is given and no others."""
+
+    def __init__(self, folders: Mapping[Address, Path]) -> None:
+        self._folders = dict(folders)
+
+    def knows(self, address: Address) -> bool:
+        """Whether there is a folder for it."""
+        return address in self._folders
+
+    def add(self, arrivals: Sequence[Arrival]) -> StoreError | None:
+        """Append and sync. What was written before a failure is written again with the next attempt."""
+        lines: dict[Path, list[bytes]] = {}
+        for arrival in arrivals:
+            folder = self._folders[arrival.address]
+            status = arrival.status
+            if status is None:
+                path = _day_file(folder, MESSAGES_PREFIX, arrival.received_epoch_s)
+                lines.setdefault(path, []).append(write(arrival.message))
+            else:
+                path = _day_file(folder, STATUS_PREFIX, status.epoch_s)
+                lines.setdefault(path, []).append(to_json(status).encode())
+        try:
+            for path, new in lines.items():
+                if not path.exists():
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    _tidy(path)
+                append_lines(path, new, sync=True)
+        except OSError as error:
+            return StoreError(f"{error.filename}: {error.strerror or error}")
+        return None
+
+
+def _day_file(folder: Path, prefix: str, epoch_s: float) -> Path:
+    return folder / f"{prefix}{datetime.fromtimestamp(epoch_s, UTC).date().isoformat()}.jsonl"
+
+
+def _tidy(newest: Path) -> None:
+    """A new day begins: message files beyond the memory of the forecasts go. Those of statuses are the link's."""
+    if not newest.name.startswith(MESSAGES_PREFIX):
+        return
+    oldest = date.fromisoformat(newest.stem.removeprefix(MESSAGES_PREFIX)) - timedelta(days=KEEP_DAYS)
+    for path in newest.parent.glob(f"{MESSAGES_PREFIX}*.jsonl"):
+        with suppress(OSError, ValueError):
+            if date.fromisoformat(path.stem.removeprefix(MESSAGES_PREFIX)) < oldest:
+                path.unlink()
