@@ -13,8 +13,9 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from interfaces.config_file import read_config
-from interfaces.domain.enrolment import NAME, SERIAL
+from interfaces.domain.enrolment import SERIAL
 from interfaces.domain.site_types import ID_PATTERN
+from interfaces.domain.wire_topics import CONTROLLER_PATTERN
 from interfaces.errors import UserError
 
 _STRICT: Final = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -100,7 +101,7 @@ class BrokerEntry:
     __pydantic_config__ = _STRICT
     host: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]{0,252}$")]
     organisation: Annotated[str, Field(pattern=ID_PATTERN)]
-    controller: Annotated[str, Field(pattern=f"^{NAME.pattern}$")]
+    controller: Annotated[str, Field(pattern=f"^{CONTROLLER_PATTERN}$")]
     keys_dir: FilePath
     port: Annotated[int, Field(ge=1, le=65535)] = 8883
 

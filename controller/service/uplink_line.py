@@ -1,8 +1,8 @@
 """One line to the cloud: opens a session, sends what is said at once where it can, and what waits behind it.
 
 A message is sent, then confirmed by a receipt of the cloud side, then forgotten. The broker's word alone is not enough:
-it takes messages also while nobody listens. What no receipt names within a minute waits again, and while receipts stay
-away nothing of what waits is sent; the messages of the moment are, and tell when the cloud listens again.
+it takes messages also while nobody listens. What no receipt names in time waits again, and while receipts stay away
+nothing of what waits is sent; the messages of the moment are, and tell when the cloud listens again.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from interfaces.drivers.mqtt import Broker, Link, LinkState, Message, Published,
 
 log = logging.getLogger(__name__)
 
-CONFIRM_S: Final = 60.0
-"""The cloud side stores in batches of seconds; a minute without a receipt is a fault there."""
-WINDOW: Final = 20
-"""Messages from disk that may be on the way without a receipt."""
+RECEIPTS_MISSED: Final = 2
+SLACK_S: Final = 30.0
+"""A message that two receipts in a row could have named, and some time besides, was not stored."""
+WINDOW: Final = 400
+"""Messages from disk that may be on the way without a receipt; the cloud side confirms every 200 at once."""
 DIRECT: Final = 50
 """Messages of the moment that may be; more of them wait their turn on disk."""
 STEP_S: Final = 0.2
@@ -75,6 +76,7 @@ class Line:
     """The line for one address. ``run`` is the task; ``say`` returns at once.
 
     ``birth`` writes the birth, ``opened`` is called once a session is open, ``remember`` keeps the number of a session.
+    ``receipt_s``: how often the cloud side confirms.
     """
 
     def __init__(
@@ -87,6 +89,7 @@ class Line:
         birth: Callable[[bool], bytes | None],
         opened: Callable[[], None],
         remember: Callable[[int], Awaitable[None]],
+        receipt_s: float,
         now_s: Clock,
         sleep: Sleep,
         rng: random.Random,
@@ -94,6 +97,7 @@ class Line:
         self._address, self._spools, self._teller = address, spools, teller
         self._birth, self._on_open, self._remember = birth, opened, remember
         self._now_s, self._sleep = now_s, sleep
+        self._confirm_s = RECEIPTS_MISSED * receipt_s + SLACK_S
         self.link = Link(
             broker,
             [_subscription(topic) for topic in address.filters],
@@ -314,13 +318,13 @@ class Line:
     def _give_up_waiting(self) -> None:
         """What was not confirmed in time waits again."""
         now_s = self._now_s()
-        late = [one for one in self._sent if now_s - one.at_s > CONFIRM_S and not one.entry.settled]
+        late = [one for one in self._sent if now_s - one.at_s > self._confirm_s and not one.entry.settled]
         for one in late:
             one.spool.release(one.entry)
             self._rests(Kind(one.entry.told.kind))
         if late:
             self._confirmed = False
-        self._sent = [one for one in self._sent if now_s - one.at_s <= CONFIRM_S and not one.entry.settled]
+        self._sent = [one for one in self._sent if now_s - one.at_s <= self._confirm_s and not one.entry.settled]
 
     def _rests(self, kind: Kind) -> None:
         """A message of this kind has to wait: those behind it, where their order counts, do so too."""
