@@ -12,12 +12,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from interfaces.domain.site_types import ID_PATTERN
+from interfaces.domain.wire_topics import CONTROLLER_PATTERN
+
 SERIAL: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{2,38})[A-Za-z0-9]")
 """What stands on a type plate: 4 to 40 letters, digits and hyphens. It is no secret."""
 HOST: Final = re.compile(r"(?=.{1,253}\Z)[A-Za-z0-9](?:[A-Za-z0-9.:-]*[A-Za-z0-9])?")
 """A host name, an IPv4 or an IPv6 address."""
-NAME: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-"""Controllers, sites and organisations stand in topics."""
+NAME: Final = re.compile(CONTROLLER_PATTERN)
+"""Of a controller, which stands in topics and in its certificate."""
+_ID: Final = re.compile(ID_PATTERN)
 PORTS: Final = range(1, 65536)
 MAX_REQUEST_BYTES: Final = 16 * 1024
 MAX_ANSWER_BYTES: Final = 64 * 1024
@@ -103,12 +107,18 @@ def is_serial(text: str) -> bool:
     return SERIAL.fullmatch(text) is not None
 
 
+def is_id(text: str) -> bool:
+    """Whether a text can name an organisation or a site, which stand in topics."""
+    return _ID.fullmatch(text) is not None
+
+
 def fault_of(answer: Enrolled) -> str | None:
     """What is wrong with the plain fields of an answer; certificates are judged by who knows TLS."""
-    names = {"controller": answer.controller, "organisation": answer.organisation, "site": answer.site}
-    for what, text in names.items():
-        if NAME.fullmatch(text) is None:
-            return f"'{text[:80]}' is no name for a {what}"
+    if NAME.fullmatch(answer.controller) is None:
+        return f"'{answer.controller[:80]}' is no name for a controller"
+    for what, text in (("an organisation", answer.organisation), ("a site", answer.site)):
+        if not is_id(text):
+            return f"'{text[:80]}' is no name for {what}"
     if HOST.fullmatch(answer.broker_host) is None:
         return "the broker's host is none"
     return None if answer.broker_port in PORTS else "the broker's port is none"

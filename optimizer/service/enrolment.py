@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from interfaces.domain.activation import PIN_BYTES, SECRET_BYTES, ActivationCode, write_code
-from interfaces.domain.enrolment import Enrolled, EnrolRequest, RenewRequest, Why, is_serial
+from interfaces.domain.enrolment import Enrolled, EnrolRequest, RenewRequest, Why, is_id, is_serial
 from interfaces.domain.units import SECONDS_PER_DAY
 from interfaces.drivers import pki
 from interfaces.errors import UserError
@@ -276,9 +276,13 @@ _WHY: Final = {
 def _check(box: Box) -> None:
     if not is_serial(box.serial):
         raise UserError(f"'{box.serial}' is no serial number: 4 to 40 letters, digits and hyphens")
-    for what, name in (("controller", box.controller), ("organisation", box.organisation), ("site", box.site)):
-        if pki.NAME.fullmatch(name) is None or name in pki.RESERVED:
-            raise UserError(f"'{name}' is no name for a {what}: small letters, digits and hyphens, at most 63")
+    if pki.NAME.fullmatch(box.controller) is None or box.controller in pki.RESERVED:
+        raise UserError(
+            f"'{box.controller}' is no name for a controller: small letters, digits and hyphens, at most 63"
+        )
+    for what, name in (("an organisation", box.organisation), ("a site", box.site)):
+        if not is_id(name):
+            raise UserError(f"'{name}' is no name for {what}: letters, digits, - and _, at most 64")
 
 
 def _key(request: str) -> ec.EllipticCurvePublicKey | None:

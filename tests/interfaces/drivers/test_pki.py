@@ -6,6 +6,8 @@ import os
 import socket
 import ssl
 import stat
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -172,6 +174,82 @@ def test_enrolment_signs_a_key_it_has_never_seen(folder: Path) -> None:
     certificate = x509.load_pem_x509_certificate(pki.sign_request(folder, "box-7", pem, NOW))
     assert certificate.public_key() == key.public_key()
     assert not (folder / "box-7.key").exists()
+
+
+def public_key() -> ec.EllipticCurvePublicKey:
+    return ec.generate_private_key(ec.SECP256R1()).public_key()
+
+
+def revoked(folder: Path) -> set[int]:
+    return {entry.serial_number for entry in x509.load_pem_x509_crl((folder / "ca.crl").read_bytes())}
+
+
+def serial(pem: bytes | pki.NotRenewed) -> int:
+    assert isinstance(pem, bytes), pem
+    return x509.load_pem_x509_certificate(pem).serial_number
+
+
+def test_a_request_for_a_name_of_the_cloud_side_is_refused(folder: Path) -> None:
+    for name in ("optimizer", "broker", "enrolment", "a/b"):
+        with pytest.raises(UserError):
+            pki.grant(folder, name, public_key(), NOW)
+
+
+def test_a_lost_key_ends_every_certificate_the_device_ever_had(folder: Path) -> None:
+    given = [serial(pki.grant(folder, "box-7", public_key(), NOW)) for _ in range(4)]
+    assert revoked(folder) == set()
+    last = serial(pki.grant(folder, "box-7", public_key(), NOW, replaces=True))
+    assert revoked(folder) == set(given)
+    assert last not in revoked(folder)
+    pki.revoke(folder, "box-7", NOW)
+    assert revoked(folder) == {*given, last}
+
+
+def test_the_same_key_gets_the_same_certificate_and_nothing_once_revoked(folder: Path) -> None:
+    key = public_key()
+    first = pki.grant(folder, "box-7", key, NOW)
+    assert pki.grant(folder, "box-7", key, NOW, replaces=True) == first
+    pki.revoke(folder, "box-7", NOW)
+    assert pki.grant(folder, "box-7", key, NOW, replaces=True) is pki.NotRenewed.REVOKED
+
+
+def test_a_device_with_its_own_key_is_not_rotated_here(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pki.grant(folder, "box-7", public_key(), NOW)
+    assert main(["pki", "rotate", "--dir", str(folder), "--name", "box-7"]) == 2
+    assert "made its own key" in capsys.readouterr().err
+
+
+def test_a_server_of_the_cloud_side_renews_its_certificate_itself(folder: Path) -> None:
+    def made(hosts: list[str], at: datetime) -> int:
+        pki.server_pair(folder, "enrolment", hosts, at)
+        return serial((folder / "enrolment.crt").read_bytes())
+
+    first = made(["a.example"], NOW)
+    assert made(["a.example"], NOW) == first
+    assert made(["b.example"], NOW) != first
+    late = NOW + timedelta(days=pki.LEAF_DAYS - 20)
+    assert made(["b.example"], late) == made(["b.example"], late)
+
+
+WORKER = """
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from interfaces.drivers import pki
+folder, name = Path(sys.argv[1]), sys.argv[2]
+for k in range(8):
+    pki.issue(folder, f"{name}-{k}", datetime.now(UTC))
+    pki.revoke(folder, f"{name}-{k}", datetime.now(UTC))
+"""
+
+
+def test_several_may_issue_and_revoke_at_once(folder: Path) -> None:
+    """Each revocation reads the list, adds to it and writes it; without a lock most would be lost."""
+    workers = [subprocess.Popen([sys.executable, "-c", WORKER, str(folder), f"w{k}"]) for k in range(4)]
+    assert [worker.wait(120) for worker in workers] == [0] * 4
+    made = {serial(path.read_bytes()) for path in folder.glob("w*.crt")}
+    assert len(made) == 32
+    assert revoked(folder) == made
 
 
 def test_thirty_days_ahead_a_warning(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
