@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -46,17 +45,9 @@ def plan_refusal(plan: Plan, mission: Mission, params: Params, clock_trusted: bo
     return next((why for refused, why in checks if refused), "")
 
 
-def choose_source(mission: Mission, image: Image, state: ControllerState, params: Params, epoch_s: float) -> Mission:
-    """Plan or fallback for this scan. When a plan stops, running cars keep running until the next price step, and who
-    waited for a cheaper hour waits on.
-    """
-    plan = image.plan
-    refused = "no plan" if plan is None else plan_refusal(plan, mission, params, image.clock_trusted, epoch_s)
-    if plan is None or refused:
-        lost = mission.source == "plan"
-        charge = mission.charge_now | (state.ledger.offer_ma > 0) if lost else mission.charge_now
-        return replace(mission, source="fallback", refused=refused, charge_now=charge)
-    return replace(mission, source="plan", refused="", sequence=max(mission.sequence, plan.sequence))
+def row_of(plan: Plan, epoch_s: float) -> int:
+    """Index of the plan's row of this moment."""
+    return min(int((epoch_s - plan.start_epoch_s) // plan.step_s), len(plan.setpoint_ma) - 1)
 
 
 def plan_wish(
@@ -66,7 +57,7 @@ def plan_wish(
     fallback wish.
     """
     topology = params.topology
-    t = min(int((epoch_s - plan.start_epoch_s) // plan.step_s), len(plan.setpoint_ma) - 1)
+    t = row_of(plan, epoch_s)
     want, value = local.want_ma.copy(), np.zeros(topology.n, dtype=np.int64)
     planned = np.zeros(topology.n, dtype=np.bool_)
     for k, name in enumerate(plan.assets):

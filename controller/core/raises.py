@@ -23,7 +23,7 @@ from controller.core.params import (
 from controller.core.state import ControllerState
 from interfaces.domain.image import Image
 from interfaces.domain.reasons import Reason
-from interfaces.domain.topology import ROWS_PER_CIRCUIT
+from interfaces.domain.topology import ROWS_PER_CIRCUIT, Topology
 from interfaces.domain.units import PERMILLE, Bools, Ints
 
 
@@ -49,7 +49,8 @@ def grant(
     now_s: float,
 ) -> Granted:
     """Setpoints of this scan. ``budget`` (C, 4) in force; ``costs`` (N, 4) by the conductors that count."""
-    offer = state.ledger.offer_ma
+    # What feeds in rises from 0: whether it goes on is the export side's, not a decrease that would be kept for ever.
+    offer = np.maximum(state.ledger.offer_ma, 0)
     setpoint = np.minimum(target_ma, offer)
     rising = [i for i in order if target_ma[i] > offer[i]]
     if params.ledger and rising:
@@ -79,10 +80,11 @@ def _in_turn(
     now_s: float,
 ) -> Granted:
     """One raise for each of ``rising`` that may have one, each charged to ``free`` at once."""
-    topology, offer, creep = params.topology, state.ledger.offer_ma, state.ledger.creep_permille.tolist()
+    topology, creep = params.topology, state.ledger.creep_permille.tolist()
+    offer = np.maximum(state.ledger.offer_ma, 0)
     reason = np.full(topology.n, int(Reason.NONE), dtype=np.int64)
     binding = np.full(topology.n, NOBODY, dtype=np.int64)
-    shut, waits = _shut_circuits(image, state, params, now_s)
+    shut, waits = shut_circuits(image, state, topology, now_s)
     cost_list, out = costs.tolist(), setpoint.tolist()
     for i in rising:
         blocked = next((c for c in topology.chain[i] if shut[c]), NOBODY)
@@ -134,9 +136,8 @@ def _one_raise(
     return amps, tight if possible < min(target, ramp) else NOBODY
 
 
-def _shut_circuits(image: Image, state: ControllerState, params: Params, now_s: float) -> tuple[Bools, Reason]:
+def shut_circuits(image: Image, state: ControllerState, topology: Topology, now_s: float) -> tuple[Bools, Reason]:
     """(C,) circuits below which nothing may rise now, and why."""
-    topology = params.topology
     if image.late_in_a_row >= LATE_SCANS_STOP_RAISES:
         return np.ones(topology.c, dtype=np.bool_), Reason.OVERRUN
     old = ~meter_raises_allowed(image, topology, now_s) & ~state.background.lost
@@ -150,7 +151,7 @@ def _naive(setpoint: Ints, target_ma: Ints, state: ControllerState, params: Para
     """Comparison policy of the simulator: offers swapped in one scan, same ramps, no ledger."""
     topology = params.topology
     due = now_s - state.ledger.raise_s >= RAISE_EVERY_S
-    ramp = np.maximum(state.ledger.offer_ma + topology.ramp_ma, topology.min_ma)
+    ramp = np.maximum(np.maximum(state.ledger.offer_ma, 0) + topology.ramp_ma, topology.min_ma)
     raised = np.minimum(target_ma, ramp) // topology.step_ma * topology.step_ma
     result: Ints = np.where((target_ma > setpoint) & due, np.maximum(raised, setpoint), setpoint)
     return result

@@ -216,6 +216,27 @@ class Mission:
 
 
 @dataclass(frozen=True, slots=True)
+class Handover:
+    """Changing over between plan and fallback. ``since_s`` when the present source took over; ``usable_s`` since when
+    the plan at hand has been usable without a gap (inf: it is not); ``losses`` how often in a row it had to be given
+    up. ``lease_sequence``/``lease_epoch_s`` name the lease that ends at the monotonic ``lease_until_s``. ``sliding``
+    (N,) assets on their way from what was applied at the switch, ``turn_s`` (N,) when each last moved; ``held`` (N,)
+    cars that ran when the plan took over and keep their minimum until ``held_until_epoch_s``.
+    """
+
+    since_s: float
+    usable_s: float
+    losses: int
+    lease_sequence: int
+    lease_epoch_s: float
+    lease_until_s: float
+    sliding: Bools
+    turn_s: Floats
+    held: Bools
+    held_until_epoch_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class GuardMemory:
     """The guard's own, simpler memory: ``told_ma`` (N,) last command, ``history_ma`` (B, N) the highest command in each
     of the last time slots, newest first, ``slot`` the number of the newest.

@@ -18,8 +18,9 @@ from controller.core.background import complete_samples, row_sums, row_weights
 from controller.core.envelope import Envelope, meet
 from controller.core.explain import explain
 from controller.core.fallback import decide, fallback_wish
-from controller.core.follow import choose_source, plan_wish
+from controller.core.follow import plan_wish
 from controller.core.guard import Verdict, guard
+from controller.core.handover import choose_source, glide
 from controller.core.ledger import record_commands
 from controller.core.obedience import disobeying, not_applied
 from controller.core.params import (
@@ -61,6 +62,7 @@ def scan(
     cost = row_weights(image, topology, rotation_use(state.plausibility, use, topology))
     never_pause = _never_pause(image, topology)
     wish = keep_running(wish, state, topology, never_pause, now_s)
+    wish, state = glide(wish, image, state, topology, now_s, epoch_s)
     demand = demand_of(state, env, wish, topology, never_pause, cost, now_s)
     left = _left_for(env, state, topology, cost, now_s)
     allocation = around_remote(allocate(left, demand, topology), left, demand, state.ledger, topology)
@@ -122,10 +124,9 @@ def _wishes(
     image: Image, state: ControllerState, params: Params, began: bool, now_s: float, epoch_s: float
 ) -> tuple[Wish, ControllerState]:
     mission = decide(state.mission, image, state, params, began, now_s, epoch_s)
-    mission = choose_source(mission, image, state, params, epoch_s)
-    state = replace(state, mission=mission)
-    wish = fallback_wish(mission, params)
-    if mission.source == "plan" and image.plan is not None:
+    state = choose_source(image, replace(state, mission=mission), params, now_s, epoch_s)
+    wish = fallback_wish(state.mission, params)
+    if state.mission.source == "plan" and image.plan is not None:
         wish = plan_wish(image.plan, wish, image, state, params, now_s, epoch_s)
     return wish, state
 

@@ -16,6 +16,7 @@ from controller.core.records import (
     PENDING,
     Background,
     GuardMemory,
+    Handover,
     Learning,
     Ledger,
     Lending,
@@ -54,6 +55,7 @@ class ControllerState:
     timers: Timers
     switching: Switching
     mission: Mission
+    handover: Handover
     guard: GuardMemory
     commands: Commands | None
 
@@ -124,6 +126,7 @@ def initial(params: Params, now_s: float, retained: Retained | None = None) -> C
         timers=_boot_timers(topology, now_s, retained),
         switching=_no_switching(topology),
         mission=_no_mission(n, retained),
+        handover=_no_handover(n),
         guard=GuardMemory(_ints(n), _ints((GUARD_SLOTS, n)), 0),
         commands=None,
     )
@@ -256,6 +259,21 @@ def _no_mission(n: int, retained: Retained | None) -> Mission:
         decided_s=NEVER_S,
         slot=-1,
         targets_sequence=-1,
+    )
+
+
+def _no_handover(n: int) -> Handover:
+    return Handover(
+        since_s=NEVER_S,
+        usable_s=np.inf,
+        losses=0,
+        lease_sequence=-1,
+        lease_epoch_s=NEVER_S,
+        lease_until_s=NEVER_S,
+        sliding=np.zeros(n, dtype=bool),
+        turn_s=_times(n),
+        held=np.zeros(n, dtype=bool),
+        held_until_epoch_s=NEVER_S,
     )
 
 

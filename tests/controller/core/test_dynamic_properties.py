@@ -102,9 +102,13 @@ def test_invariant_09_swapping_offers_needs_the_whole_ten_seconds(release_s, led
     params = Params(topology, ledger=ledger)
     table = Table(topology, scan_s=0.5, params=params, adversary=np.random.default_rng(0))
     table.mood = sneaky
-    table.plug("e0", "e1").after(seconds=119).put(plan=swapping_plan(topology)).after(seconds=240)
+    table.plug("e0", "e1").after(seconds=119).put(plan=swapping_plan(topology))
+    table.mood = lambda _: 0.0  # until the plan is followed at once, no longer in steps from what was applied before
+    table.after(seconds=60)
+    table.mood = sneaky
+    table.after(seconds=240)
     assert (table.over_limit_s.sum() > 0) == overloads
-    assert len({tuple(s.tolist()) for s in table.setpoints[238:]}) > 2, "they did swap"
+    assert len({tuple(s.tolist()) for s in table.setpoints[358:]}) > 2, "they did swap"
 
 
 # -- 10, 12, 17, 21: through storms -----------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def table(rated_a: float = 63.0, scan_s: float = 1.0, **params: Any) -> Table:
 
 
 def test_the_plan_sets_the_wishes():
-    here = table().put(plan=balanced([[10, 7]])).after(seconds=5).expect(e0=10, e1=7)
+    here = table().put(plan=balanced([[10, 7]])).after(seconds=15).expect(e0=10, e1=7)
     assert here.state.mission.source == "plan"
     assert here.reason("e0") == Reason.PLAN
     assert here.commands.wish_ma.tolist() == [10_000, 7000]
@@ -103,7 +103,7 @@ def test_refused_without_a_trusted_clock():
 
 
 def test_an_older_sequence_never_comes_back():
-    here = table().put(plan=balanced([[10, 7]], sequence=5)).after(seconds=5).expect(e0=10)
+    here = table().put(plan=balanced([[10, 7]], sequence=5)).after(seconds=15).expect(e0=10)
     here.put(plan=balanced([[6, 6]], sequence=4)).after(seconds=5)
     assert "newer plan" in here.state.mission.refused
     assert here.amps("e0") >= 10
@@ -146,7 +146,8 @@ def test_when_a_plan_ends_a_car_it_held_back_for_cheap_hours_is_not_let_loose():
     wanted = tuple(Target(name, EPOCH_S + 11 * 3600, 9000) for name in ("e0", "e1"))
     targets = Targets(1, EPOCH_S, wanted, EPOCH_S, 900, prices)
     here = table().put(targets=targets, plan=balanced([[10, 0]] * 4, lease_until_epoch_s=EPOCH_S + 1500))
-    here.after(seconds=600).expect(e0=10, e1=0)
+    here.after(seconds=600).expect(e0=10, e1=6)  # it charged when the plan came, and does so to the end of the row
+    here.after(seconds=300).expect(e0=10, e1=0)
     here.scan_s = 5.0
     here.after(seconds=1000)
     assert here.state.mission.source == "fallback"
