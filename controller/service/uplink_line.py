@@ -119,6 +119,7 @@ class Line:
         """Something that has an order may wait on disk."""
         self._pace = Pace(now_s())
         self._spoken = 0
+        self._leaving = False
         self._not_before_s = {spools.events: now_s(), spools.telemetry: now_s()}
 
     @property
@@ -169,6 +170,7 @@ class Line:
 
     async def leave(self) -> None:
         """Say that we go: the broker tells no will of somebody who takes leave."""
+        self._leaving = True
         if self.is_open:
             self.is_open = False
             with suppress(TimeoutError):
@@ -205,7 +207,7 @@ class Line:
     async def _open_for_ever(self) -> None:
         while True:
             await self._connected.wait()
-            if self.is_open or await self._open():
+            if self.is_open or self._leaving or await self._open():
                 await self._sleep(STEP_S)
             else:
                 await self._sleep(DENIED_S)
