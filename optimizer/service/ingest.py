@@ -92,7 +92,8 @@ class Hearing:
     def hear(self, message: Any, now_s: float) -> Heard:
         """Take one message (any with a head) into account."""
         head: Head = message.head
-        if head.historical or head.session < self.session:
+        # Historical and newer: of a session whose birth is still on its way, or lost.
+        if head.session < self.session or (head.historical and head.session > self.session):
             return self._past(message)
         if head.session > self.session:
             self._begin(head, now_s)
@@ -101,16 +102,26 @@ class Hearing:
         self.recent[head.seq] = None
         if len(self.recent) > MAX_RECENT:
             del self.recent[next(iter(self.recent))]
+        found = self._present(message, now_s)
+        if found.useless:
+            self.recent.pop(head.seq, None)  # it was not understood: should it come again, it is no repetition
+        return found
+
+    def _present(self, message: Any, now_s: float) -> Heard:
+        """A message of the newest session that did not come before."""
+        seq = message.head.seq
+        if message.head.historical:
+            self._fill(seq)
+            return self._past(message)
         if isinstance(message, Birth):
             self._born(message)
         else:
-            self._count(head.seq, now_s)
+            self._count(seq, now_s)
         missing = self._missing(now_s)
         if not isinstance(message, Live):
             return Heard(missing=missing)
         known = status_of(message, self.live)
         if isinstance(known, str):
-            del self.recent[head.seq]  # it was not understood: should it come again, it is no repetition
             return Heard(missing=known, useless=True)
         self.live = known
         return Heard(status=known.status, missing=missing)
@@ -143,6 +154,14 @@ class Hearing:
             self.next_seq, self.ahead = max(self.ahead) + 1, set()
         if self.ahead and self.gap_since_s is None:
             self.gap_since_s = now_s
+        if not self.ahead and self.birth is not None:
+            self.gap_since_s = None
+
+    def _fill(self, seq: int) -> None:
+        """A late message closes a gap and opens none."""
+        if seq >= self.next_seq:
+            self.ahead.add(seq)
+        self._close()
         if not self.ahead and self.birth is not None:
             self.gap_since_s = None
 

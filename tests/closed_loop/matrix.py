@@ -20,13 +20,23 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 DOCUMENT: Final = ROOT / "docs" / "fault-matrix.md"
 NAME: Final = re.compile(r"test_row_(\d+)_(\w+)")
 ROWS: Final[dict[int, tuple[str, str]]] = {
+    1: (
+        "cloud broker down",
+        "the plan runs to the end of its lease, then the site's own rules; the newest plan when it is back",
+    ),
     2: ("broker frozen", "noticed after twice the keepalive; the plan's lease decides meanwhile"),
     6: ("client certificate expired", "refused and named; warned of 30 days ahead"),
     7: ("wrong authority, wrong host name, TLS 1.1, plain text", "refused; no fall-back"),
     8: ("controller's certificate revoked", "refused at its next connection, and told why"),
     9: ("publish denied by the broker's rules", "told by its reason code"),
     10: ("two boxes with one client id", "named when they throw each other out more than 3 times a minute"),
+    12: ("forged plan or message: no key, another key, another site", "refused and counted; nobody else notices"),
+    13: (
+        "retained plan of long ago",
+        "the broker drops it with its lease; a site that gets it all the same refuses it",
+    ),
     15: ("NaN, infinities, huge numbers, double keys in a message", "refused whole; the last good one stays"),
+    17: ("forged will, poisoned state", "informs nobody but people; decides nothing"),
     20: ("two workers plan one site", "one sequence, in order; the later answer to an older problem is dropped"),
     24: ("messages doubled, or in another order", "each counts once"),
     25: ("charger refuses its connection", "its worst case stays reserved; the others notice nothing"),
