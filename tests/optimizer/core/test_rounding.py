@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import cvxpy as cp
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from optimizer.core.instance import FIRM_STEPS
+from optimizer.core import oracle
+from optimizer.core.instance import FIRM_STEPS, Instance
 from optimizer.core.rounding import NOTHING, Fixed, first_fixing, joined
 from optimizer.core.solver import LiveModel, solve
-from optimizer.core.verify import least_a, verify
-from tests.optimizer.instances import instance_of, recipes
+from optimizer.core.verify import least_a, verify, window_share
+from tests.optimizer.instances import instance_of, recipe_of, recipes
 from tests.optimizer.tiny import batteries, tiny, with_cars
 
 
@@ -137,3 +139,36 @@ def test_joining_names_every_column_once_and_the_second_wins(a, b):
     both = joined(Fixed(one, np.zeros(len(a)), np.ones(len(a))), Fixed(two, np.ones(len(b)), np.ones(len(b))))
     assert sorted(both.columns) == sorted({*a, *b})
     assert dict(zip(both.columns.tolist(), both.lower.tolist(), strict=True)) == {k: float(k in b) for k in {*a, *b}}
+
+
+def best_eur(instance: Instance) -> float | None:
+    """The cost of the best plan with minimum currents in the first steps, by branch and bound; None out of time."""
+    parts, least = oracle.model(instance), least_a(instance)
+    steps = least.shape[1]
+    current, on = parts["cars"].at["x"][:, :steps], cp.Variable(least.shape, boolean=True)
+    most = (window_share(instance) * instance.cars.max_a[:, None])[:, :steps]
+    rows = [row for part in parts.values() for row in part.rows.values()]
+    rows += [current <= cp.multiply(most, on), current >= cp.multiply(least, on)]
+    problem = cp.Problem(cp.Minimize(sum(part.cost for part in parts.values())), rows)
+    problem.solve(solver=cp.HIGHS, warm_start=False, time_limit=60.0, mip_rel_gap=1e-6)
+    return float(problem.value) if problem.status == cp.OPTIMAL else None
+
+
+@pytest.mark.soak
+def test_rounding_is_mostly_the_best_there_is():
+    """Tight circuits and few cars, where rounding costs most. Directions and starts are left out of both."""
+    losses = []
+    off = {"v2g", "previous plan", "spikes", "negative prices", "soc out of bounds"}
+    for seed in range(300_000, 300_250):
+        recipe = recipe_of(seed, steps=32)
+        recipe = replace(recipe, runs=0, features=(recipe.features - off) | {"tight circuits"})
+        instance = instance_of(recipe)
+        best = best_eur(instance) if instance.cars.n else None
+        if best is None:
+            continue
+        found = solve(instance)
+        assert found.objective_eur >= best - 1e-5 * max(1.0, abs(best)), recipe
+        losses.append((found.objective_eur - best) / max(1.0, abs(found.bound_eur)))
+    assert len(losses) > 150
+    assert np.mean(np.array(losses) <= 3e-4) > 0.8
+    assert np.quantile(losses, 0.9) < 5e-3
