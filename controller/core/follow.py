@@ -15,9 +15,11 @@ from controller.core.wish import Wish
 from interfaces.domain.image import Image
 from interfaces.domain.plan import MOST_PPM, PLAN_SCHEMA, Plan
 from interfaces.domain.reasons import Reason
-from interfaces.domain.units import MISSING
+from interfaces.domain.units import MISSING, Bools
 
 SKEW_S: Final[float] = 60.0
+NEXT_PLAN_S: Final[float] = 120.0
+"""A plug-in is told within a minute and planned within another; then the local rules decide."""
 VALUE_MOST_PPM: Final[int] = 10_000_000
 """10 EUR/kWh: far above any price, so that no value makes the sums of weights overflow."""
 VALUE_STEP_PPM: Final[int] = 1000
@@ -54,7 +56,7 @@ def plan_wish(
     plan: Plan, local: Wish, image: Image, state: ControllerState, params: Params, now_s: float, epoch_s: float
 ) -> Wish:
     """The plan's row of this moment; a session plugged in since it was issued and an asset without a value get the
-    fallback wish.
+    fallback wish, the session after a short wait for its plan where it has slack.
     """
     topology = params.topology
     t = row_of(plan, epoch_s)
@@ -67,14 +69,27 @@ def plan_wish(
             continue
         want[i] = max(-int(topology.max_export_ma[i]), min(wanted, int(topology.max_ma[i])))
         value[i], planned[i] = max(0, min(int(plan.value_ppm[t, k]), MOST_PPM)), True
+    waits = _waiting(plan, local, state, params, now_s, epoch_s)
+    want[waits] = 0
     want = share_deviation(want, value, planned, plan, t, image, state, params)
     weight = 1 + np.minimum(value, VALUE_MOST_PPM) // VALUE_STEP_PPM
     return Wish(
         want_ma=want,
         weight=np.where(planned, weight, np.maximum(int(weight[planned].mean()) if planned.any() else 1, 1)),
         rank=local.rank,
-        reason=np.where(planned, int(Reason.PLAN), local.reason),
+        reason=np.where(planned | waits, int(Reason.PLAN), local.reason),
     )
+
+
+def _waiting(plan: Plan, local: Wish, state: ControllerState, params: Params, now_s: float, epoch_s: float) -> Bools:
+    """(N,) cars that have just come and have time: the next plan speaks of them, and who is started now and paused by
+    it might not wake up again.
+    """
+    waits = params.topology.is_evse & state.sessions.plugged & (local.rank > 0) & (local.want_ma > 0)
+    waits &= (now_s - state.sessions.plugged_s < NEXT_PLAN_S) & (state.ledger.offer_ma <= 0)
+    for i in np.flatnonzero(waits).tolist():
+        waits[i] = _arrived_later(i, plan, state, now_s, epoch_s)
+    return waits
 
 
 def _arrived_later(i: int, plan: Plan, state: ControllerState, now_s: float, epoch_s: float) -> bool:

@@ -25,6 +25,11 @@ FLOOR_SHARE: Final[float] = 0.2
 """No car is discharged below a fifth: what its driver needs for an unplanned way."""
 READY_SHARE: Final[float] = 0.15
 """Of the time that is left: who is late already uses nearly all of it."""
+TAIL_SHARE: Final[float] = 0.18
+"""A battery takes the last tenth of what fits into it at a falling current, which lasts nearly three times as long: of
+the time that all of it takes at full current, so much comes on top."""
+TAIL_MOST: Final[float] = 0.5
+"""Of the time that is left: whoever is in the tail already goes on."""
 LATER_SHARE: Final[float] = 0.5
 """Of its full power, what a session is trusted to get after the horizon."""
 CHURN_EUR_PER_KWH: Final[float] = 0.005
@@ -77,8 +82,9 @@ def fleet_of(problem: Problem, needs: tuple[Need, ...], place: dict[str, int], s
     evses, cars = tuple(row[2] for row in kept), [row[3] for row in kept]
     later_kwh = np.array([_later(need, car, steps) for need, car in zip(wants, cars, strict=True)])
     windows = np.array([float(car.end) for car in cars])
-    worth = worth_of(problem, wants, evses, later_kwh, windows, prices, steps)
-    columns = _columns(problem, sessions, wants, evses, cars, place, steps, worth, prices)
+    running = np.array([session.charging for session in sessions], dtype=np.bool_)
+    worth = worth_of(problem, wants, evses, later_kwh, windows, running, prices, steps)
+    columns = _columns(wants, evses, cars, place, steps, worth, prices, _previous(problem, sessions, steps))
     return Fleet(columns, sessions, wants, evses, worth.slack_eur_per_kwh, tuple(notes))
 
 
@@ -98,7 +104,8 @@ def _car(problem: Problem, session: Session, need: Need, evse: EvseFacts, steps:
     arrives_epoch_s = steps.now_epoch_s if session.arrives_epoch_s is None else session.arrives_epoch_s
     first = min(int((steps.end_epoch_s <= arrives_epoch_s).sum()), steps.count - 1)
     missed_s = max(0.0, arrives_epoch_s - float(steps.begin_epoch_s[first]))
-    ready_epoch_s = _ready_by(problem, need.departure_epoch_s, max(arrives_epoch_s, steps.now_epoch_s))
+    tail_h = TAIL_SHARE * (session.delivered_kwh + need.energy_kwh) / max(kw_per_a * max_a, TINY_KWH)
+    ready_epoch_s = _ready_by(problem, need.departure_epoch_s, max(arrives_epoch_s, steps.now_epoch_s), tail_h)
     end = max(int((steps.begin_epoch_s < ready_epoch_s).sum()), first + 1)
     last = end - 1
     inside_s = ready_epoch_s - float(steps.begin_epoch_s[last])
@@ -118,10 +125,11 @@ def _car(problem: Problem, session: Session, need: Need, evse: EvseFacts, steps:
     )
 
 
-def _ready_by(problem: Problem, departure_epoch_s: float, from_epoch_s: float) -> float:
-    """A while before it leaves, where the site wants that."""
-    stays_s = max(0.0, departure_epoch_s - from_epoch_s)
-    return departure_epoch_s - min(problem.settings.ready_ahead_s, READY_SHARE * stays_s)
+def _ready_by(problem: Problem, departure_epoch_s: float, from_epoch_s: float, tail_h: float) -> float:
+    """A while before it leaves, where the site wants that. ``tail_h``: what its falling current takes longer."""
+    stays_s, most_s = max(0.0, departure_epoch_s - from_epoch_s), problem.settings.ready_ahead_s
+    tail_s = min(most_s, tail_h * SECONDS_PER_HOUR, TAIL_MOST * stays_s)
+    return departure_epoch_s - max(min(most_s, READY_SHARE * stays_s), tail_s)
 
 
 def _later(need: Need, car: _Car, steps: Steps) -> float:
@@ -131,8 +139,6 @@ def _later(need: Need, car: _Car, steps: Steps) -> float:
 
 
 def _columns(
-    problem: Problem,
-    sessions: tuple[Session, ...],
     needs: tuple[Need, ...],
     evses: tuple[EvseFacts, ...],
     cars: list[_Car],
@@ -140,6 +146,7 @@ def _columns(
     steps: Steps,
     worth: Worth,
     prices: Prices,
+    previous_a: Floats,
 ) -> Cars:
     n = len(cars)
 
@@ -177,7 +184,7 @@ def _columns(
         efficiency=gain,
         wear_eur_per_kwh=np.full(n, VEHICLE_WEAR_EUR_PER_KWH),
         terminal_eur_per_kwh=np.where(stays, mean_eur * gain, 0.0),
-        previous_a=_previous(problem, sessions, steps),
+        previous_a=previous_a,
         churn_eur_per_kwh=CHURN_EUR_PER_KWH,
     )
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from interfaces.domain.units import Floats
+from interfaces.domain.units import Bools, Floats
 from optimizer.core.compile_grid import FULL_H, Prices
 from optimizer.core.compile_steps import Steps
 from optimizer.core.problem import Problem
@@ -38,6 +38,9 @@ HURRY_SHARE: Final[float] = 0.5
 """A session that does not defer pays for waiting, over its whole stay, at most this share of what a shortage costs."""
 
 
+RUNNING_EUR_PER_KWH_STEP: Final[float] = 0.02
+"""What a quarter of waiting costs a car that charges already: some cars never wake up again, so that a dip of the price
+is no reason to pause one; a new peak is."""
 LATER_PREMIUM: Final[float] = 1.1
 """What is charged after the horizon costs the mean price of this one and a tenth more: at equal prices now is surer."""
 
@@ -68,10 +71,13 @@ def worth_of(
     evses: tuple[EvseFacts, ...],
     later_kwh: Floats,
     windows: Floats,
+    running: Bools,
     prices: Prices,
     steps: Steps,
 ) -> Worth:
-    """Prices for each car. ``later_kwh`` (N,): what can wait until after the horizon; ``windows`` (N,): steps to go."""
+    """Prices for each car. ``later_kwh`` (N,): what can wait until after the horizon; ``windows`` (N,): steps to go;
+    ``running`` (N,): charges now.
+    """
     base = base_eur_per_kwh(problem, prices)
     ranks, classes = _ranks(needs, evses)
     factor = min(CLASS_FACTOR, MOST_SPREAD ** (1 / max(1, classes - 1)))
@@ -89,10 +95,11 @@ def worth_of(
     spread = float(prices.import_eur_per_kwh.max() - prices.export_eur_per_kwh.min())
     hurry = np.minimum(spread, HURRY_SHARE * base / np.maximum(windows, 1.0))
     patient = np.array([need.deferrable for need in needs], dtype=np.bool_)
+    stays = np.where(running, np.minimum(RUNNING_EUR_PER_KWH_STEP, HURRY_SHARE * base / np.maximum(windows, 1.0)), 0.0)
     return Worth(
         short_kwh=widths,
         short_eur_per_kwh=costs,
-        early_eur_per_kwh_step=np.where(patient, EARLY_EUR_PER_KWH_STEP, np.maximum(hurry, EARLY_EUR_PER_KWH_STEP)),
+        early_eur_per_kwh_step=np.maximum(np.where(patient, 0.0, hurry), np.maximum(stays, EARLY_EUR_PER_KWH_STEP)),
         slack_eur_per_kwh=SLACK_FACTOR * guaranteed_eur,
     )
 

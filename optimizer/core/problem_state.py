@@ -102,6 +102,7 @@ class Session:
     None: the usual one of its source. ``phases_used``: grid phases learned, None: not yet, so that all count.
     ``expected``: what its past says of it, which counts where nobody said anything.
     ``arrives_epoch_s``: of a car that is announced and not here yet; ``plugged_in_epoch_s`` is the same then.
+    ``charging``: it draws current now, and is paused for a good reason only.
     """
 
     __pydantic_config__ = STRICT
@@ -122,6 +123,7 @@ class Session:
     target: Target | None = None
     expected: Target | None = None
     arrives_epoch_s: EpochS | None = None
+    charging: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from optimizer.core.problem import ArrivalForecast, CircuitForecast, Forecast, P
 from optimizer.core.problem_money import Capacity, Contract, Dynamic, OperatorLimit, Tariff
 from optimizer.core.problem_state import BatteryState, Session, SiteState, Target
 from optimizer.core.problem_types import MAX_STEPS
+from optimizer.service.habits import DRAWS_KW
 from optimizer.service.memory import SiteMemory
 from optimizer.service.record import Outlook, SiteRecord
 
@@ -97,6 +98,9 @@ def _session(
     own_a, needs_a = memory.habits.max_a(asset.id), memory.habits.min_a(asset.id)
     seen = memory.habits.phases(asset.id)
     used = tuple(phase for phase, count in zip(PHASES, seen or asset.phases, strict=True) if count)
+    # Nobody knows yet how fast it charges: what is hoped for too much now cannot be made up for later.
+    if seen is None and not memory.topology.assets[i].direct_current:
+        used = (PHASES[memory.topology.assets[i].phases[0]],)
     return Session(
         evse=asset.id,
         plugged_in_epoch_s=max(asset.plugged_in_epoch_s or 0.0, 0.0),
@@ -108,8 +112,7 @@ def _session(
         min_a=needs_a,
         # A car may need a higher offer than it then takes; a maximum below the minimum would leave it without any.
         max_a=None if own_a is None else max(own_a, needs_a or 0.0, memory.topology.assets[i].min_a),
-        # Nobody knows yet how fast it charges: a few minutes now tell, hours later would be too late.
-        deferrable=None if seen is not None else False,
+        charging=(asset.power_kw or 0.0) > DRAWS_KW,
         target=wishes.get(asset.id),
         expected=expected.get(asset.id),
     )

@@ -171,9 +171,16 @@ def test_a_running_car_is_not_interrupted_by_the_end_of_a_plan_before_the_price_
 # -- who came later ---------------------------------------------------------------------------------------------------
 
 
-def test_a_session_newer_than_the_plan_gets_the_fallback_wish():
+def test_a_session_newer_than_the_plan_waits_for_the_next_one_and_then_gets_the_fallback_wish():
+    here = table().unplug("e1").put(plan=balanced([[10, 0]])).after(seconds=30).plug("e1")
+    here.after(seconds=40).expect(e0=10, e1=0)
+    here.after(seconds=100).expect(e0=10, e1=16)
+
+
+def test_a_session_newer_than_the_plan_without_slack_does_not_wait():
+    hurry = Targets(1, EPOCH_S, (Target("e1", EPOCH_S + 1800.0, 20_000),), EPOCH_S, 0, np.zeros(0))
     here = table().unplug("e1").put(plan=balanced([[10, 0]])).after(seconds=30)
-    here.plug("e1").after(seconds=40).expect(e0=10, e1=16)
+    here.put(targets=hurry).plug("e1").after(seconds=40).expect(e0=10, e1=16)
 
 
 def test_an_asset_the_plan_does_not_name_gets_the_fallback_wish():

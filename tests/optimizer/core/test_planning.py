@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from interfaces.domain.plan import plan_problems
 from interfaces.domain.topology import Asset, AssetKind, Circuit, Topology, build_topology
+from optimizer.core.compile import compile_problem
 from optimizer.core.planning import Live, Planned, Refused, plan_of, plan_problem
 from optimizer.core.problem import CircuitForecast, Forecast, PreviousPlan, Problem, Settings
 from optimizer.core.problem_facts import facts_of
@@ -235,6 +236,32 @@ def test_who_does_not_defer_charges_at_once():
     assert row(planned, "a")[:4].tolist() == [16_000] * 4
 
 
+def test_a_car_that_charges_is_not_paused_for_a_dip_of_the_price_but_for_a_cheap_night():
+    dip = dynamic(*[0.30, 0.285] * 12)
+    running, waiting = (plan(small(session("a", kwh=8.28, charging=now), tariff=dip)) for now in (True, False))
+    assert row(running, "a")[:4].tolist() == [16_000, 16_000, 16_000, 0]
+    assert row(waiting, "a")[:6].tolist() == [0, 16_000, 0, 16_000, 0, 16_000]
+    night = dynamic(*[0.30] * 8 + [0.05] * 16)
+    assert row(plan(small(session("a", kwh=8.28, charging=True), tariff=night)), "a")[:8].tolist() == [0] * 8
+
+
+def test_a_car_that_charges_goes_on_below_the_peak_and_makes_no_new_one():
+    tariff = replace(fixed(), capacity=Capacity(eur_per_kw=4.0, floor_kw=7.0, realised_kw=7.0, month="2025-11"))
+    planned = plan(small(session("a", kwh=11.04, charging=True), load_kw=2.0, tariff=tariff))
+    assert (planned.planned_import_mw <= 7_000_000).all()
+    assert (row(planned, "a")[:8] >= 6_000).all()
+
+
+@pytest.mark.parametrize(("delivered_kwh", "hours", "ready_h"), [(0.0, 2.0, 1.7), (15.0, 0.6, 0.3), (3.0, 0.6, 0.486)])
+def test_the_falling_current_of_a_full_battery_has_its_time(delivered_kwh: float, hours: float, ready_h: float):
+    """15 % of what is left, or what the last tenth takes longer: 18 % of the time of all its energy, half the rest."""
+    one = session("a", kwh=delivered_kwh + 4.0, hours=hours, delivered_kwh=delivered_kwh)
+    base = small(one, settings=Settings(horizon_steps=STEPS, ready_ahead_s=1800.0))
+    cars = compile_problem(base).instance.cars
+    planned_h = (int(cars.end[0]) - 1 + float(cars.end_share[0])) / 4.0
+    assert planned_h == pytest.approx(ready_h, abs=0.01)
+
+
 def test_deferrable_sessions_leave_the_room_to_who_does_not_defer_and_take_surplus():
     facts = site(evse("a"), evse("b"), garage_a=16.0)
     base = small(session("a", kwh=11.0), session("b", kwh=11.04, deferrable=False), facts=facts)
@@ -362,6 +389,15 @@ def test_values_are_those_of_energy_at_each_asset():
     assert planned.value_ppm[0, 0] >= 2_000_000
     assert 290_000 <= planned.value_ppm[0, 1] <= 310_000
     assert planned.value_ppm[8:, 0].tolist() == [0] * (STEPS - 8)
+
+
+def test_a_car_without_slack_is_worth_a_shortage_to_whoever_shares_deviations():
+    """Just served, it pays the price of energy; but what it gives up now, no later quarter gives back."""
+    tight = plan(small(session("a", kwh=21.9, hours=2.0)))
+    assert tight.events == ()
+    assert tight.value_ppm[0, 0] >= 2_000_000
+    calm = plan(small(session("a", kwh=11.0, hours=2.0)))
+    assert calm.value_ppm[0, 0] <= 310_000
 
 
 # Events.

@@ -121,10 +121,14 @@ def test_a_car_that_has_had_enough_is_left_alone():
     assert problem(asleep, now_epoch_s=START + 700.0).state.sessions == ()
 
 
-def test_only_a_car_nobody_knows_yet_charges_at_once():
-    fresh = replace(CAR, energy_kwh=0.0, power_kw=0.0)
-    assert problem(memory(status(390.0, fresh))).state.sessions[0].deferrable is False
-    assert problem(memory(status(390.0, CAR))).state.sessions[0].deferrable is None
+def test_a_car_that_has_not_charged_yet_counts_as_one_phase_and_one_that_charges_says_so():
+    fresh = problem(memory(status(390.0, replace(CAR, energy_kwh=0.0, power_kw=0.0)))).state.sessions[0]
+    assert fresh.phases_used == ("L1",)
+    assert not fresh.charging
+    known = problem(memory(status(390.0, CAR))).state.sessions[0]
+    assert known.phases_used == ("L1", "L2", "L3")
+    assert known.charging
+    assert fresh.deferrable is known.deferrable is None
 
 
 def test_a_limit_of_its_own_is_planned_with_and_never_below_the_minimum():
