@@ -15,7 +15,7 @@ import numpy as np
 
 from controller.core.background import budget_rows, row_sums, row_weights
 from controller.core.params import NO_LIMIT, Params
-from controller.core.records import Mission
+from controller.core.records import ORDERED_NOW, ORDERED_SOLAR, Mission
 from controller.core.state import ControllerState
 from controller.core.wish import RANKS, Wish
 from interfaces.domain.image import Image
@@ -30,6 +30,12 @@ SLACK_S: Final[float] = 900.0
 """A shared site rarely gives a car its full power: reckon with a quarter more time and 15 min."""
 RANK_BOUNDS_S: Final[tuple[float, float, float]] = (0.0, 3600.0, 14_400.0)
 NO_TARGET_RANK: Final[int] = 1
+WISHES_MOST_S: Final[float] = 36 * 3600.0
+"""Told one evening for the next day's evening at the latest: older departures are of cars that have left."""
+PRICES_MOST_S: Final[float] = 48 * 3600.0
+"""Day-ahead prices end 36 h after they are published (SDAC); what an optimizer adds is a forecast of its day."""
+SKEW_S: Final[float] = 60.0
+"""Clocks may differ by so much before a message counts as one from the future."""
 
 
 def decide(
@@ -38,17 +44,18 @@ def decide(
     """Renew the decisions when a minute has passed, a session began or new targets came."""
     targets = image.targets
     sequence = -1 if targets is None else targets.sequence
+    ordered = ordered_modes(image, state, params.topology)
     slot = price_slot(targets, epoch_s)
     due = now_s - mission.decided_s >= DECIDE_EVERY_S or began or sequence != mission.targets_sequence
-    if not due and slot == mission.slot:
+    if not due and slot == mission.slot and (ordered == mission.ordered).all():
         return mission
+    targets, refused = usable_targets(targets, params, image.clock_trusted, epoch_s)
     n = params.topology.n
     keep = mission.charge_now if slot == mission.slot else np.zeros(n, dtype=np.bool_)
     charge, rank = np.ones(n, dtype=np.bool_), np.full(n, NO_TARGET_RANK, dtype=np.int64)
     done = np.zeros(n, dtype=np.bool_)
     laxity = np.full(n, np.inf)
-    known = targets is not None and params.use_targets and image.clock_trusted
-    wanted = targets_by_column(targets, image, params.topology) if targets is not None and known else {}
+    wanted = targets_by_column(targets, image, params.topology) if targets is not None else {}
     power_mw = likely_power_mw(image, state, params.topology, now_s)
     for i, target in wanted.items():
         rest_mws = target.energy_wh * MILLI * SECONDS_PER_HOUR - int(state.sessions.energy_mws[i])
@@ -59,6 +66,8 @@ def decide(
         cheap = targets is None or cheap_now(targets, epoch_s, target.departure_epoch_s, need_s)
         running = bool(keep[i]) and state.ledger.offer_ma[i] > 0
         charge[i] = not done[i] and (not target.deferrable or laxity[i] < 0 or cheap or running)
+    charge = np.select([ordered == ORDERED_SOLAR, ordered == ORDERED_NOW], [False, True], charge)
+    done &= ordered != ORDERED_NOW
     surplus = share_surplus(image, state, params.topology, ~charge & state.sessions.plugged, laxity)
     return replace(
         mission,
@@ -69,7 +78,39 @@ def decide(
         decided_s=now_s,
         slot=slot,
         targets_sequence=sequence,
+        targets_refused=refused,
+        ordered=ordered,
     )
+
+
+def usable_targets(
+    targets: Targets | None, params: Params, clock_trusted: bool, epoch_s: float
+) -> tuple[Targets | None, str]:
+    """What of the targets message still serves, and why the rest does not; empty when all of it does."""
+    if targets is None:
+        return None, "no targets"
+    age_s = epoch_s - targets.issued_epoch_s
+    checks = (
+        (not params.use_targets, "this site does not use targets"),
+        (not clock_trusted, "the wall clock is not trusted: neither departures nor prices are used"),
+        (age_s < -SKEW_S, "the targets were issued in the future"),
+        (age_s >= PRICES_MOST_S, "the targets are more than two days old: neither departures nor prices are used"),
+    )
+    refused = next((why for no, why in checks if no), "")
+    if refused:
+        return None, refused
+    if age_s < WISHES_MOST_S:
+        return targets, ""
+    return replace(targets, targets=()), "the departures are more than 36 h old and not used, the prices are"
+
+
+def ordered_modes(image: Image, state: ControllerState, topology: Topology) -> Ints:
+    """(N,) what people have ordered: solar mode lasts, charging now ends with the session it was said for."""
+    if image.orders is None:
+        return np.zeros(topology.n, dtype=np.int64)
+    plugged = state.sessions.plugged & (state.sessions.plugged_s <= image.orders.charge_now_s)
+    modes: Ints = np.select([plugged, image.orders.solar], [ORDERED_NOW, ORDERED_SOLAR], 0)
+    return np.where(topology.is_evse, modes, 0)
 
 
 def fallback_wish(mission: Mission, params: Params) -> Wish:
@@ -79,7 +120,8 @@ def fallback_wish(mission: Mission, params: Params) -> Wish:
     want = np.where(mission.charge_now, full, mission.surplus_ma)
     want = np.where(topology.kind == int(AssetKind.PV), -topology.max_export_ma, want)
     waiting = np.where(mission.done, int(Reason.TARGET_REACHED), int(Reason.CHEAPER_LATER))
-    reason = np.where(mission.surplus_ma > 0, int(Reason.SURPLUS_ONLY), waiting)
+    on_surplus = (mission.surplus_ma > 0) | (mission.ordered == ORDERED_SOLAR)
+    reason = np.where(on_surplus, int(Reason.SURPLUS_ONLY), waiting)
     reason = np.where(mission.charge_now | ~topology.is_evse, int(Reason.WISH), reason)
     return Wish(want, np.ones(topology.n, dtype=np.int64), mission.rank, reason)
 

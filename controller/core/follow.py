@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 
+from controller.core.fallback import SKEW_S
 from controller.core.params import Params
 from controller.core.records import Mission
 from controller.core.share import share_deviation
@@ -17,7 +18,6 @@ from interfaces.domain.plan import MOST_PPM, PLAN_SCHEMA, Plan
 from interfaces.domain.reasons import Reason
 from interfaces.domain.units import MISSING, Bools
 
-SKEW_S: Final[float] = 60.0
 NEXT_PLAN_S: Final[float] = 120.0
 """A plug-in is told within a minute and planned within another; then the local rules decide."""
 VALUE_MOST_PPM: Final[int] = 10_000_000

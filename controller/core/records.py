@@ -12,6 +12,8 @@ from interfaces.domain.units import Bools, Floats, Ints
 
 GUARD_SLOTS: Final[int] = 11
 """Ten whole slots of the guard's command history and the running one."""
+ORDERED_SOLAR: Final[int] = 1
+ORDERED_NOW: Final[int] = 2
 PENDING: Final[int] = 4
 """Older, higher offers kept apart per asset; one more is merged with the oldest, on the safe side."""
 
@@ -200,7 +202,8 @@ class Mission:
     """Plan and fallback. ``source`` what feeds the wishes ("plan" or "fallback"), ``refused`` why the plan does not;
     ``sequence`` newest plan followed; per asset the fallback's decisions of ``decided_s``: ``charge_now``, ``rank``
     (urgency class), ``surplus_ma`` (what surplus alone allows), ``done`` (target reached); ``slot`` price step of the
-    decision, ``targets_sequence`` the message it was made from.
+    decision, ``targets_sequence`` the message it was made from and ``targets_refused`` why that is not used;
+    ``ordered`` (N,) what a person has ordered of it (``ORDERED_SOLAR``, ``ORDERED_NOW``, else 0).
     """
 
     source: str
@@ -213,6 +216,8 @@ class Mission:
     decided_s: float
     slot: int
     targets_sequence: int
+    targets_refused: str
+    ordered: Ints
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from controller.core.rules import RULES
 from controller.core.sessions import arrived
 from controller.core.state import ControllerState
 from controller.core.timers import advance_timers
-from controller.core.wish import Wish, keep_running
+from controller.core.wish import Wish, keep_running, with_orders
 from interfaces.domain.command import Commands, Report
 from interfaces.domain.image import Image
 from interfaces.domain.reasons import Reason
@@ -127,7 +127,7 @@ def _wishes(
     state = choose_source(image, replace(state, mission=mission), params, now_s, epoch_s)
     wish = fallback_wish(state.mission, params)
     if state.mission.source == "plan" and image.plan is not None:
-        wish = plan_wish(image.plan, wish, image, state, params, now_s, epoch_s)
+        wish = with_orders(plan_wish(image.plan, wish, image, state, params, now_s, epoch_s), wish, state)
     return wish, state
 
 

@@ -259,6 +259,8 @@ def _no_mission(n: int, retained: Retained | None) -> Mission:
         decided_s=NEVER_S,
         slot=-1,
         targets_sequence=-1,
+        targets_refused="no targets yet",
+        ordered=_ints(n),
     )
 
 

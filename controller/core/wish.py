@@ -29,6 +29,18 @@ class Wish:
     reason: Ints
 
 
+def with_orders(wish: Wish, local: Wish, state: ControllerState) -> Wish:
+    """Whoever is told to charge now, or from surplus only, follows that instead of the plan."""
+    ordered = state.mission.ordered > 0
+    if not ordered.any():
+        return wish
+    return replace(
+        wish,
+        want_ma=np.where(ordered, local.want_ma, wish.want_ma),
+        reason=np.where(ordered, local.reason, wish.reason),
+    )
+
+
 def keep_running(wish: Wish, state: ControllerState, topology: Topology, never_pause: Bools, now_s: float) -> Wish:
     """No price step, cloud or plan switches a car off in its first 5 minutes, nor one that would not wake up again
     before it has what was asked for: they keep their minimum.

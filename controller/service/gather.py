@@ -28,6 +28,7 @@ from controller.service.measure import (
     tag_of,
 )
 from interfaces.domain.image import FailsafeProof, Fire, Identity, Image, Pilot
+from interfaces.domain.orders import Orders
 from interfaces.domain.plan import Plan
 from interfaces.domain.targets import Targets
 from interfaces.domain.topology import Topology
@@ -55,6 +56,7 @@ class Inputs:
     late_in_a_row: int = 0
     clock_trusted: bool = True
     bindings: Bindings = NOBODY_BOUND
+    orders: Orders | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,6 +237,7 @@ class Gather:
             clock_trusted=inputs.clock_trusted,
             plan=inputs.plan,
             targets=inputs.targets,
+            orders=inputs.orders,
             quarter_mw=table.demand.quarter_mw,
             quarter_left_ms=table.demand.left_ms,
             month_peak_mw=table.demand.peak_mw,

@@ -16,8 +16,10 @@ from controller.service.messages import (
     OperatorOrder,
     RemoteReading,
     SiteText,
+    StandingOrders,
     Verdict,
 )
+from controller.service.standing import orders_problem
 from interfaces.domain.codec import CodecError, unpack_any
 from interfaces.domain.image import Fire
 from interfaces.domain.plan import Plan, plan_problems
@@ -50,7 +52,7 @@ class Inbox:
             return Verdict("message", accepted=False, reason=str(message))
         about, reason = type(message).__name__.lower(), self._refusal(message, len(packed))
         if reason:
-            return Verdict(about, accepted=False, reason=reason)
+            return Verdict(about, accepted=False, reason=reason, sequence=sequence_of(message))
         self.waiting.append(message)
         return None
 
@@ -72,6 +74,8 @@ class Inbox:
                 return "" if known else "fire input or limit is out of range"
             case Bound():
                 return "" if len(message.devices) == len(message.serials) else "two lists of different length"
+            case StandingOrders():
+                return orders_problem(message)
             case RemoteReading():
                 return seen_problem(message.seen)
             case _:
@@ -103,6 +107,11 @@ def with_message(inputs: Inputs, message: Plan | Targets | DeclaredOff | Bound |
             return replace(inputs, bindings=Bindings.of(dict(zip(message.devices, message.serials, strict=True))))
         case OperatorOrder():
             return replace(inputs, operator_limit_mw=message.limit_mw, operator_stop=message.stop, fire=message.fire)
+
+
+def sequence_of(message: Any) -> int:
+    """The number of a plan or targets; -1 for what has none."""
+    return message.sequence if isinstance(message, Plan | Targets) else -1
 
 
 def _older(held: Plan | Targets | None, sequence: int) -> str:

@@ -13,21 +13,25 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from controller.core.follow import plan_refusal
 from controller.core.params import Params
 from controller.core.scan import scan
 from controller.core.state import ControllerState
+from controller.core.tally import NOTHING_YET, tally_after
 from controller.service.apply import Sinks, apply
 from controller.service.clock_watch import ClockWatch, observe
 from controller.service.failing import STOPPED, blank_report, failsafe_outcome, report_after
 from controller.service.gather import Gather, Inputs
-from controller.service.inbox import Inbox, with_message
-from controller.service.messages import RemoteReading, Verdict
+from controller.service.inbox import Inbox, sequence_of, with_message
+from controller.service.messages import RemoteReading, StandingOrders, Verdict
 from controller.service.notify import Notifier
 from controller.service.pacing import Histogram, Pacer
 from controller.service.record import Recorder
 from controller.service.site_setup import SiteSetup
+from controller.service.standing import NOTHING_ORDERED, columns_of, stand, without_ended
 from interfaces.domain.command import Commands, Report
 from interfaces.domain.image import Image
+from interfaces.domain.plan import Plan
 from interfaces.domain.site_file import site_differences
 from interfaces.domain.units import NEVER_S
 from interfaces.drivers.clock import Clock
@@ -87,6 +91,10 @@ class ScanLoop:
         self.restart_wanted = False
         """A site file that changes the topology was accepted: end through failsafe and start again with it."""
         self.last: tuple[Image, Commands, Report] | None = None
+        self.tally = NOTHING_YET
+        self.plans_accepted = 0
+        self.plans_refused = 0
+        self._standing = NOTHING_ORDERED
         self._io = plumbing
         self._scan = scan_function
         self._sync_s = NEVER_S
@@ -107,12 +115,13 @@ class ScanLoop:
         now_s, epoch_s = self._io.clock(), self._io.epoch()
         self.lateness.add(self.pacer.begin(now_s))
         self._watch_clock(now_s, epoch_s)
-        self._read_inbox()
+        self._read_inbox(now_s, epoch_s)
         image: Image | None = None
         try:
             image = self._io.gather.image(self._io.readings.snapshot(), self._present())
             commands, report, state = self._scan(image, self.state, self.setup.params, now_s, epoch_s)
             apply(commands, image, self.setup.params.topology, self._io.sinks, self._io.outbox, now_s)
+            self.tally = tally_after(self.tally, self.state, state, commands, image, self.setup.params.topology, now_s)
             self._io.after_scan(state, now_s, epoch_s)
             self._record(state, (image, commands, report), now_s, epoch_s)
         except MemoryError:
@@ -136,6 +145,11 @@ class ScanLoop:
             self.number += 1
 
     def _present(self) -> Inputs:
+        """All inputs but the readings; an order of a person that has ended is none."""
+        standing = without_ended(self._standing, self._io.clock())
+        if standing is not self._standing:
+            self._standing = standing
+            self.inputs = replace(self.inputs, orders=columns_of(standing, self.setup.params.topology))
         return replace(self.inputs, late_in_a_row=self.pacer.late_in_a_row, clock_trusted=self.clock_watch.trusted)
 
     def _watch_clock(self, now_s: float, epoch_s: float) -> None:
@@ -143,7 +157,7 @@ class ScanLoop:
             self._sync_s, self._synchronised = now_s, self._io.synchronised()
         self.clock_watch = observe(self.clock_watch, now_s, epoch_s, synchronised=self._synchronised)
 
-    def _read_inbox(self) -> None:
+    def _read_inbox(self, now_s: float, epoch_s: float) -> None:
         """Messages take effect here, between two scans, and nowhere else."""
         for message in self._io.inbox.read():
             about = type(message).__name__.lower()
@@ -153,12 +167,25 @@ class ScanLoop:
             if isinstance(message, RemoteReading):
                 self._take(message)
                 continue
-            outcome = with_message(self.inputs, message)
-            if isinstance(outcome, str):
-                self._io.verdict(Verdict(about, accepted=False, reason=outcome))
-            else:
-                self.inputs = outcome
+            if isinstance(message, StandingOrders):
+                self._standing = stand(message, now_s)
+                self.inputs = replace(self.inputs, orders=columns_of(self._standing, self.setup.params.topology))
                 self._io.verdict(Verdict(about, accepted=True, reason=""))
+                continue
+            outcome = self._unusable(message, epoch_s) or with_message(self.inputs, message)
+            accepted = not isinstance(outcome, str)
+            if isinstance(message, Plan):
+                self.plans_accepted += accepted
+                self.plans_refused += not accepted
+            self.inputs = self.inputs if isinstance(outcome, str) else outcome
+            reason = outcome if isinstance(outcome, str) else ""
+            self._io.verdict(Verdict(about, accepted=accepted, reason=reason, sequence=sequence_of(message)))
+
+    def _unusable(self, message: object, epoch_s: float) -> str:
+        """Why a plan is not taken now: then the one that is held goes on to the end of its lease."""
+        if not isinstance(message, Plan):
+            return ""
+        return plan_refusal(message, self.state.mission, self.setup.params, self.clock_watch.trusted, epoch_s)
 
     def _take(self, message: RemoteReading) -> None:
         """A reading by message; one a minute and point, so that only a refusal is worth a word."""

@@ -3,7 +3,7 @@
 Field to gateway: ``Hello``, then groups that each begin with ``Setup``, plan and targets in force, and ``Snapshot``, so
 that whoever starts reading at a group can replay it; in between one ``Entry`` per scan, ``Status`` and ``Verdict``.
 Gateway to field: ``SiteText``, ``Plan``, ``Targets``, ``DeclaredOff``, ``Bound``,
-``OperatorOrder``, ``RemoteReading``.
+``OperatorOrder``, ``RemoteReading``, ``StandingOrders``.
 """
 
 from __future__ import annotations
@@ -118,6 +118,28 @@ class PointStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class Following:
+    """Plan or fallback, since the start of the process. ``switches`` from one to the other; ``fallback_s`` without a
+    plan; ``max_step_w_at_switch`` largest change of the site's commanded power that a switch made from one scan to the
+    next. ``sequence`` of the newest plan followed, ``refused`` why the one at hand is not followed now, and
+    ``targets_refused`` why departures or prices are not used.
+    """
+
+    source: str
+    sequence: int
+    refused: str
+    targets_refused: str
+    plans_accepted: int
+    plans_refused: int
+    switches: int
+    fallback_s: float
+    max_step_w_at_switch: float
+
+
+NOT_FOLLOWING: Final = Following("fallback", -1, "", "", 0, 0, 0, 0.0, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """How the process is doing, once a second. Times in seconds since the start of the process unless named.
 
@@ -137,15 +159,17 @@ class Status:
     clock: str
     clock_steps: int
     points: tuple[PointStatus, ...]
+    following: Following = NOT_FOLLOWING
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a message: ``about`` names it ("site", "plan", ...)."""
+    """What became of a message: ``about`` names it ("site", "plan", ...), ``sequence`` which one where it has one."""
 
     about: str
     accepted: bool
     reason: str
+    sequence: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +195,28 @@ class Bound:
 
 
 @dataclass(frozen=True, slots=True)
+class AssetOrder:
+    """What a person has ordered of one asset: ``do`` is limit, pause, out_of_service, solar or charge_now.
+
+    ``limit_ma`` counts for a limit alone. ``left_s``: how long it still holds (inf: until it is taken back), ``age_s``
+    since it was given; both seconds, because only durations mean the same on the clocks of two machines.
+    """
+
+    asset: str
+    do: str
+    limit_ma: int
+    left_s: float
+    age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StandingOrders:
+    """Everything people have ordered and not taken back; replaces the earlier list."""
+
+    orders: tuple[AssetOrder, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorOrder:
     """Inputs of the grid operator and the fire panel, as read by the gateway. ``fire``: code of ``Fire``."""
 
@@ -192,7 +238,9 @@ class RemoteReading:
 OUT: Final[tuple[type[Any], ...]] = (
     Hello, Setup, PlanInForce, TargetsInForce, Snapshot, Entry, Status, Verdict,
 )  # fmt: skip
-IN: Final[tuple[type[Any], ...]] = (SiteText, Plan, Targets, DeclaredOff, Bound, OperatorOrder, RemoteReading)
+IN: Final[tuple[type[Any], ...]] = (
+    SiteText, Plan, Targets, DeclaredOff, Bound, OperatorOrder, RemoteReading, StandingOrders,
+)  # fmt: skip
 
 
 def framed(packed: bytes) -> bytes:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from controller.service.loop import ScanLoop
-from controller.service.messages import PointStatus, Status
+from controller.service.messages import Following, PointStatus, Status
 from controller.service.pacing import Histogram
 from controller.service.retain import RetainStatus
 from interfaces.domain.units import NEVER_S
@@ -44,6 +44,23 @@ def status_of(
         clock=loop.clock_watch.quality(),
         clock_steps=loop.clock_watch.steps,
         points=tuple(points_of(wires, readings, now_s, phases=1 if loop.setup.site.info.connection == "1ph" else 3)),
+        following=following_of(loop),
+    )
+
+
+def following_of(loop: ScanLoop) -> Following:
+    """Plan or fallback, and how often."""
+    mission, tally = loop.state.mission, loop.tally
+    return Following(
+        source=mission.source,
+        sequence=mission.sequence,
+        refused=mission.refused,
+        targets_refused=mission.targets_refused,
+        plans_accepted=loop.plans_accepted,
+        plans_refused=loop.plans_refused,
+        switches=tally.switches,
+        fallback_s=tally.fallback_s,
+        max_step_w_at_switch=tally.max_step_w,
     )
 
 

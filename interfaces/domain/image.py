@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
+from interfaces.domain.orders import Orders
 from interfaces.domain.plan import Plan
 from interfaces.domain.targets import Targets
 from interfaces.domain.units import MISSING, Bools, Floats, Ints
@@ -101,3 +102,4 @@ class Image:
     quarter_mw: int = MISSING
     quarter_left_ms: int = MISSING
     month_peak_mw: int = MISSING
+    orders: Orders | None = None

@@ -16,6 +16,7 @@ from controller.core.rules.lent import lent
 from controller.core.rules.n_minus_1 import n_minus_1
 from controller.core.rules.obedience import obedience
 from controller.core.rules.operator import operator_limit, operator_stop
+from controller.core.rules.orders import ordered_limit, ordered_pause, out_of_service
 from controller.core.rules.peak import peak
 from controller.core.rules.phase_switching import phase_switching
 from controller.core.rules.protection import protection_pause, protection_reduce, protection_stop
@@ -46,4 +47,7 @@ RULES: Final[tuple[Rule, ...]] = (
     obedience,
     lent,
     phase_switching,
+    ordered_limit,
+    ordered_pause,
+    out_of_service,
 )

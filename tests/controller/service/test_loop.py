@@ -12,14 +12,34 @@ import pytest
 from controller.core.params import GOOD_SCANS_AFTER_ERROR
 from controller.core.scan import scan
 from controller.core.state import retained_of
-from controller.service.messages import DeclaredOff, Entry, OperatorOrder, Setup, Snapshot
+from controller.service.messages import (
+    AssetOrder,
+    DeclaredOff,
+    Entry,
+    OperatorOrder,
+    Setup,
+    Snapshot,
+    StandingOrders,
+    Verdict,
+)
 from controller.service.site_setup import SiteSetup
+from controller.service.status import following_of
 from interfaces.domain.codec import pack
 from interfaces.domain.image import Fire
 from interfaces.domain.plan import Plan
 from interfaces.domain.reasons import Reason
 from interfaces.drivers.readings import Sample
-from tests.controller.service.kit import METER, PLACE_1, PLACE_2, START_S, Bench, alarms_of, garage_setup, garage_text
+from tests.controller.service.kit import (
+    EPOCH_S,
+    METER,
+    PLACE_1,
+    PLACE_2,
+    START_S,
+    Bench,
+    alarms_of,
+    garage_setup,
+    garage_text,
+)
 
 
 def charging(**facts) -> Bench:
@@ -223,8 +243,9 @@ def test_row_68_three_late_scans_stop_raises_and_a_timely_one_allows_them_again(
 def plan(sequence: int, **change) -> Plan:
     facts = {
         "plan_id": "p", "site": "garage-norella", "topology_version": garage_setup().params.topology.version,
-        "sequence": sequence, "key_id": "k", "issued_epoch_s": 1e9, "start_epoch_s": 1e9, "step_s": 900,
-        "valid_until_epoch_s": 2e9, "lease_until_epoch_s": 2e9, "assets": (PLACE_1, PLACE_2),
+        "sequence": sequence, "key_id": "k", "issued_epoch_s": EPOCH_S, "start_epoch_s": EPOCH_S,
+        "step_s": 900, "valid_until_epoch_s": EPOCH_S + 1800, "lease_until_epoch_s": EPOCH_S + 900,
+        "assets": (PLACE_1, PLACE_2),
         "setpoint_ma": np.full((2, 2), 6000), "value_ppm": np.zeros((2, 2), dtype=np.int64),
         "planned_import_mw": np.zeros(2, dtype=np.int64),
         "grid_ppm": np.zeros((2, 3), dtype=np.int64),
@@ -254,6 +275,48 @@ def test_an_older_plan_does_not_replace_a_newer_one():
     bench.advance(0.2)
     assert bench.loop.inputs.plan.sequence == 3  # type: ignore[union-attr]
     assert bench.verdicts[-1].reason == "plan 2 is older than 3"
+
+
+def test_a_plan_that_cannot_be_used_does_not_replace_the_one_in_force():
+    bench = Bench()
+    bench.inbox.take(pack(plan(3)))
+    bench.advance(0.2)
+    bench.inbox.take(pack(plan(4, topology_version="another")))
+    bench.advance(0.2)
+    assert bench.loop.inputs.plan.sequence == 3  # type: ignore[union-attr]
+    why = "the plan was made for another topology"
+    assert bench.verdicts[-1] == Verdict("plan", accepted=False, reason=why, sequence=4)
+    assert bench.loop.state.mission.source == "plan"
+    told = following_of(bench.loop)
+    assert (told.source, told.sequence, told.plans_accepted, told.plans_refused) == ("plan", 3, 1, 1)
+
+
+def test_orders_of_people_end_by_the_clock_that_nobody_sets():
+    bench = charging()
+    order = AssetOrder(PLACE_1, "pause", 0, left_s=20.0, age_s=0.0)
+    assert bench.inbox.take(pack(StandingOrders((order,)))) is None
+    bench.epoch_s -= 3600.0
+    bench.advance(10)
+    place = bench.setup.params.topology.index[PLACE_1]
+    assert bench.told_a()[place] == 0.0
+    assert bench.commands.reason[place] == Reason.ORDERED_PAUSE
+    bench.advance(30)
+    assert bench.told_a()[place] >= 6.0
+    assert bench.loop.inputs.orders is None
+
+
+@pytest.mark.parametrize(
+    ("order", "why"),
+    [
+        (AssetOrder(PLACE_1, "raise", 0, 1.0, 0.0), "nobody knows"),
+        (AssetOrder(PLACE_1, "limit", -5, 1.0, 0.0), "below 0"),
+        (AssetOrder(PLACE_1, "limit", 5, 1.0, float("inf")), "no duration"),
+    ],
+)
+def test_an_order_that_is_none_is_refused(order, why):
+    verdict = Bench().inbox.take(pack(StandingOrders((order,))))
+    assert verdict is not None
+    assert why in verdict.reason
 
 
 def changed(**change: str) -> SiteSetup:
