@@ -21,6 +21,8 @@ from optimizer.core.problem import HORIZON_STEPS
 from optimizer.core.problem_money import Contract, Tariff
 from optimizer.core.problem_state import Profile, Target, Vehicle
 from optimizer.core.problem_types import MAX_STEPS, Id
+from optimizer.service.broker_run import BrokerEntry, ControllerName, Organisation
+from optimizer.service.config_site import BufferEntry, ChargerEntry
 from optimizer.service.wanted import SUFFIXES
 
 _STRICT: Final = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -68,17 +70,23 @@ class ScheduleEntry:
 
 @dataclass(frozen=True, slots=True)
 class SiteEntry:
-    """One site. ``default_target`` None: a session nobody spoke about is guessed from those before it."""
+    """One site. ``default_target`` None: a session nobody spoke about is guessed from those before it. ``controller``:
+    with a broker, the name in the certificate of who runs the site; ``organisation`` where it is not the broker's.
+    """
 
     __pydantic_config__ = _STRICT
     site: FilePath
     link: FilePath
     tariff: Tariff
     key: FilePath | None = None
+    controller: ControllerName | None = None
+    organisation: Organisation | None = None
     prices: PricesEntry | None = None
     weather: Annotated[tuple[WeatherWord, ...], Field(max_length=2)] = ()
     contract: Contract = field(default_factory=Contract)
     pv: Annotated[tuple[PvEntry, ...], Field(max_length=200)] = ()
+    chargers: Annotated[tuple[ChargerEntry, ...], Field(max_length=1000)] = ()
+    buffers: Annotated[tuple[BufferEntry, ...], Field(max_length=200)] = ()
     vehicles: Annotated[tuple[Vehicle, ...], Field(max_length=10_000)] = ()
     profiles: Annotated[tuple[Profile, ...], Field(max_length=10_000)] = ()
     schedules: Annotated[tuple[ScheduleEntry, ...], Field(max_length=50)] = ()
@@ -92,12 +100,13 @@ class SiteEntry:
 
 @dataclass(frozen=True, slots=True)
 class OptimizerConfig:
-    """All sites of one optimizer."""
+    """All sites of one optimizer. Without ``broker`` somebody else carries statuses and plans to and from the folders."""
 
     __pydantic_config__ = _STRICT
     version: Literal[1]
     sites: Annotated[tuple[SiteEntry, ...], Field(min_length=1, max_length=5000)]
     log_level: Literal["debug", "info", "warning"] = "info"
+    broker: BrokerEntry | None = None
 
 
 _ADAPTER: Final = TypeAdapter(OptimizerConfig)
@@ -112,12 +121,14 @@ def load_config(file: Path) -> OptimizerConfig:
     found, document = read_config(file, _ADAPTER)
     _check(file, document, found)
     folder = file.absolute().parent
-    return replace(found, sites=tuple(_placed(entry, folder) for entry in found.sites))
+    broker = None if found.broker is None else found.broker.placed(folder)
+    return replace(found, broker=broker, sites=tuple(_placed(entry, folder) for entry in found.sites))
 
 
 def _check(file: Path, document: Document, found: OptimizerConfig) -> None:
     """What the types cannot say: zones, names of vehicles, kinds of files, folders used twice."""
     links: set[Path] = set()
+    controllers: set[str] = set()
     for k, entry in enumerate(found.sites):
         vehicles = {vehicle.id for vehicle in entry.vehicles}
         strange = next((p.vehicle for p in entry.profiles if p.vehicle is not None and p.vehicle not in vehicles), None)
@@ -130,12 +141,25 @@ def _check(file: Path, document: Document, found: OptimizerConfig) -> None:
                 f"'{entry.prices.zone if entry.prices else ''}' is no bidding zone",
             ),
             (strange is not None, "profiles", f"the vehicle '{strange}' is not among the vehicles"),
+            *_of_broker(found, entry, controllers),
             (table is not None, "schedules", f"{table} is none of {', '.join(SUFFIXES)}"),
         ):
             if wrong:
                 place = ("sites", k, key)
                 raise UserError(f"{file}:{document.line_of(place)} {shown(place)}: {text}")
         links.add(entry.link)
+        controllers.add(entry.controller or "")
+
+
+def _of_broker(found: OptimizerConfig, entry: SiteEntry, controllers: set[str]) -> tuple[tuple[bool, str, str], ...]:
+    """(wrong, key, text): what a site needs to be reached over a broker."""
+    asked, named = found.broker is not None, entry.controller is not None
+    return (
+        (asked and not named, "site", "with a broker every site needs its 'controller'"),
+        (named and not asked, "controller", "a controller is reached over a 'broker', and there is none"),
+        (named and entry.key is None, "controller", "what goes over a broker is signed: the site needs a 'key'"),
+        (named and entry.controller in controllers, "controller", f"'{entry.controller}' is at another site too"),
+    )
 
 
 def _placed(entry: SiteEntry, folder: Path) -> SiteEntry:

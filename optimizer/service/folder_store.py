@@ -29,6 +29,10 @@ class FolderStore:
     def __init__(self, folders: Mapping[Address, Path]) -> None:
         self._folders = dict(folders)
 
+    def admit(self, address: Address, folder: Path) -> None:
+        """From now on this controller is known."""
+        self._folders[address] = folder
+
     def knows(self, address: Address) -> bool:
         """Whether there is a folder for it."""
         return address in self._folders

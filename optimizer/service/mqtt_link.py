@@ -117,6 +117,12 @@ class CloudLink:
         """What is wrong now and does not concern one site alone: the connection, the store, refused messages."""
         return dict(self._conditions)
 
+    @property
+    def waiting(self) -> int:
+        """Messages that the broker has not got yet."""
+        with self._lock:
+            return len(self._newest) + len(self._orders)
+
     def birth(self, address: Address) -> Birth | None:
         """How a controller introduced itself in its present session."""
         hearing = self.ingest.hearings.get(address)

@@ -7,8 +7,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,10 +32,14 @@ from interfaces.sources.prices.zones import find_zone
 from interfaces.sources.weather.known import weather_source
 from optimizer.core.problem import Settings
 from optimizer.core.problem_facts import batteries_of
+from optimizer.service.broker_run import BrokerSites
 from optimizer.service.config import OptimizerConfig, PricesEntry, SiteEntry, load_config
+from optimizer.service.config_site import buffers_with, demands_of, evses_with
 from optimizer.service.feed import Feed, price_window, weather_window
+from optimizer.service.heartbeat import Heartbeat
 from optimizer.service.local_link import LocalLink
 from optimizer.service.outlook import Models
+from optimizer.service.port import SiteLink
 from optimizer.service.prices_command import TOKEN_VARIABLE
 from optimizer.service.record import READY_AHEAD_S, SiteRecord
 from optimizer.service.rolling import Market, Outcome, Rolling, SiteTask
@@ -44,6 +49,8 @@ from optimizer.service.wanted import ScheduleFile
 log = logging.getLogger(__name__)
 
 STEP_S: Final[float] = 1.0
+ONCE_S: Final[float] = 20.0
+"""What `--once` gives the broker to take the plans."""
 
 
 def run(argv: list[str]) -> None:
@@ -59,16 +66,34 @@ def run(argv: list[str]) -> None:
     config = load_config(options.config)
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     fetcher = new_fetcher()
+    broker = None if config.broker is None else BrokerSites(config.broker)
     if options.once:
-        tasks = Tasks(fetcher, Inline()).of(config)
-        for outcome in once(tasks):
+        tasks = Tasks(fetcher, Inline(), broker).of(config)
+        with _connected(broker, ONCE_S):
+            outcomes = once(tasks)
+        for outcome in outcomes:
             sys.stdout.write(f"{outcome.site}: {outcome.text}\n")
         return
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="sources") as executor:
         try:
-            _forever(Rolling(Tasks(fetcher, executor).of(config), monotonic_s))
+            tasks = Tasks(fetcher, executor, broker).of(config)
+            with _connected(broker, 0.0):
+                _forever(Rolling(tasks, monotonic_s))
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
+
+
+@contextmanager
+def _connected(broker: BrokerSites | None, patience_s: float) -> Iterator[None]:
+    """The connection to the broker, where there is one; afterwards its messages get so long to leave."""
+    if broker is None:
+        yield
+        return
+    broker.start()
+    try:
+        yield
+    finally:
+        broker.stop(patience_s=patience_s)
 
 
 def once(tasks: list[SiteTask]) -> list[Outcome]:
@@ -87,8 +112,10 @@ def _forever(rolling: Rolling) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     log.info("started")
+    heartbeat = Heartbeat()
     while not stop.is_set():
         rolling.step(epoch_s())
+        heartbeat.beat()
         stop.wait(STEP_S)
     log.info("stopped")
 
@@ -109,8 +136,8 @@ class Inline(Executor):
 class Tasks:
     """From entries to sites ready to be planned; sites of one market share its feed."""
 
-    def __init__(self, fetcher: Fetcher, executor: Executor) -> None:
-        self._fetcher, self._executor = fetcher, executor
+    def __init__(self, fetcher: Fetcher, executor: Executor, broker: BrokerSites | None = None) -> None:
+        self._fetcher, self._executor, self._broker = fetcher, executor, broker
         self._markets: dict[PricesEntry, Market] = {}
 
     def of(self, config: OptimizerConfig) -> list[SiteTask]:
@@ -153,12 +180,18 @@ class Tasks:
         return SiteTask(
             record=record_of(entry, site, topology),
             models=models_of(entry, site, topology),
-            link=LocalLink(entry.link, info.id, None if entry.key is None else Signer.of_file(entry.key)),
+            link=self._link(entry, info.id),
             guesses=entry.default_target is None,
             market=None if entry.prices is None else self._market(entry, entry.prices),
             weather=self._weather(entry, site) if entry.weather else None,
             schedules=tuple(ScheduleFile(s.file, info.time_zone, s.vehicle) for s in entry.schedules),
         )
+
+    def _link(self, entry: SiteEntry, site: str) -> SiteLink:
+        signer = None if entry.key is None else Signer.of_file(entry.key)
+        if self._broker is None or entry.controller is None or signer is None:
+            return LocalLink(entry.link, site, signer)
+        return self._broker.link(entry.link, site, entry.controller, entry.organisation, signer)
 
     def _market(self, entry: SiteEntry, prices: PricesEntry) -> Market:
         zone = find_zone(prices.zone)
@@ -186,14 +219,25 @@ class Tasks:
 
 
 def record_of(entry: SiteEntry, site: Site, topology: Topology) -> SiteRecord:
-    """What is known of the site; its batteries as the site file has them."""
+    """What is known of the site; its batteries as the site file has them.
+
+    Raises:
+        UserError: the entry speaks of chargers or loads that the site does not have.
+    """
     plain = Settings()
+    try:
+        evses, buffers = evses_with(entry.chargers, site, topology), buffers_with(entry.buffers, topology)
+    except UserError as error:
+        raise UserError(f"{entry.site}: {error}") from error
     return SiteRecord(
         id=site.info.id,
         time_zone=site.info.time_zone,
         topology=topology,
         tariff=entry.tariff,
         batteries=batteries_of(topology, {b.id: b.capacity_kwh for b in site.batteries}),
+        buffers=buffers,
+        heat=demands_of(entry.buffers),
+        evses=evses,
         contract=entry.contract,
         vehicles=entry.vehicles,
         profiles=entry.profiles,
