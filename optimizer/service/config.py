@@ -100,7 +100,7 @@ class SiteEntry:
 
 @dataclass(frozen=True, slots=True)
 class OptimizerConfig:
-    """All sites of one optimizer. Without ``broker`` somebody else carries statuses and plans to and from the folders."""
+    """All sites of one optimizer. Without ``broker`` others carry what lies in the folders."""
 
     __pydantic_config__ = _STRICT
     version: Literal[1]
