@@ -22,6 +22,7 @@ from optimizer.core.planning import Live, Planned, Refused, plan_of, plan_proble
 from optimizer.core.problem import Problem
 from optimizer.core.problem_money import Dynamic
 from optimizer.core.problem_state import Session, Target
+from optimizer.service.heat import HeatStores
 from optimizer.service.memory import SiteMemory
 from optimizer.service.observed import problem_of
 from optimizer.service.outlook import Models, expected_targets, outlook_of
@@ -70,6 +71,7 @@ class SitePlanner:
     ) -> None:
         self.record, self.models, self.guesses = record, models, guesses
         self.memory = SiteMemory(record.topology)
+        self.heat = HeatStores(record.buffers, record.heat, record.time_zone)
         self.plan: Plan | None = None
         self.sequence = sequence
         self._period_s = period_s
@@ -85,6 +87,7 @@ class SitePlanner:
         """Take in the site's next status; what it changes may make a plan due."""
         for happening in self.memory.observe(status):
             self.happened(f"{happening.kind} {happening.asset}".strip())
+        self.heat.observe(status)
         self._watch_deviation(status)
 
     def happened(self, what: str) -> None:
@@ -130,6 +133,7 @@ class SitePlanner:
             now_epoch_s=now_epoch_s,
             announced=announced,
         )
+        problem = self.heat.told(problem)
         planned = plan_problem(problem, self._live, deadline_s=DEADLINE_S)
         self._planned_epoch_s, self._because, self._deviating_since = now_epoch_s, "", None
         if isinstance(planned, Refused):

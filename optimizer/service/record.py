@@ -12,14 +12,31 @@ from optimizer.core.problem import Settings
 from optimizer.core.problem_facts import BatteryFacts, BufferFacts, EvseFacts, SiteFacts, facts_of
 from optimizer.core.problem_money import Contract, Tariff
 from optimizer.core.problem_state import Profile, ScheduleEntry, Vehicle
+from optimizer.core.problem_types import Block
 
 READY_AHEAD_S: Final[float] = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
+class HeatHours:
+    """Heat drawn in hours of the week, kW of heat."""
+
+    when: Block
+    kw: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeatDemand:
+    """Heat drawn from a store: in ``hours``, the first that holds, and ``otherwise_kw`` (kW of heat)."""
+
+    otherwise_kw: float
+    hours: tuple[HeatHours, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class SiteRecord:
-    """One site. ``evses`` overrides what the topology says of those named (efficiency, spots). The tariff's energy
-    price is replaced by the market's where prices arrive.
+    """One site. ``evses`` overrides what the topology says of those named (efficiency, spots). ``heat``: what is drawn
+    from each of the ``buffers``. The tariff's energy price is replaced by the market's where prices arrive.
     """
 
     id: str
@@ -28,6 +45,7 @@ class SiteRecord:
     tariff: Tariff
     batteries: tuple[BatteryFacts, ...] = ()
     buffers: tuple[BufferFacts, ...] = ()
+    heat: Mapping[str, HeatDemand] = field(default_factory=dict)
     evses: Mapping[str, EvseFacts] = field(default_factory=dict)
     contract: Contract = field(default_factory=Contract)
     vehicles: tuple[Vehicle, ...] = ()

@@ -131,7 +131,7 @@ class _Site:
         """The planner anew with all it knew: whatever made it fail may be in its solver's model."""
         old = self.planner
         self.planner = SitePlanner(old.record, old.models, sequence=old.sequence, guesses=old.guesses)
-        self.planner.memory, self.planner.plan = old.memory, old.plan
+        self.planner.memory, self.planner.heat, self.planner.plan = old.memory, old.heat, old.plan
 
 
 class Rolling:
