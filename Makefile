@@ -36,7 +36,7 @@ contract: setup
 # What the optimizer is worth: 14 days of three sites under five strategies, an hour on two cores.
 # `make economy ARGS="--data DIR"` takes measured sessions, prices, load and sun.
 economy: setup
-	$(BIN)/python -m simulations.economy $(ARGS)
+	$(BIN)/stroomwacht bench economy $(ARGS)
 
 lock: setup
 	scripts/lock

@@ -1,17 +1,12 @@
 """What the optimizer is worth: every economy scenario under every strategy, one table.
 
-``python -m simulations.economy --data DIR`` runs the measured scenarios; without ``--data`` the generated ones. Each
-strategy of each scenario is a job of its own, the longest first, so that all cores are busy to the end.
+Each strategy of each scenario is a job of its own, the longest first, so that all cores are busy to the end.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import multiprocessing
-import os
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
@@ -27,7 +22,7 @@ from simulations.scenario_schema import load_scenario
 from simulations.simulate import shipped_text
 from simulations.world import site_of, world_of
 
-SITES: Final[tuple[str, ...]] = ("economy_depot", "economy_office", "economy_garage")
+SITES: Final[tuple[str, ...]] = ("depot", "office", "garage")
 MEASURED: Final[str] = "_real"
 COMPARED: Final[tuple[StrategyName, ...]] = tuple(name for name in STRATEGIES if name != "no-ledger")
 DAYS: Final[float] = 14.0
@@ -142,41 +137,15 @@ def _ratios(runs: Mapping[StrategyName, Figures]) -> list[str]:
     return lines
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run, print the table as markdown, and write the figures as JSON where asked."""
-    parser = argparse.ArgumentParser(prog="simulations.economy", description="What the optimizer is worth.")
-    parser.add_argument("--data", type=Path, help="folder of the measured files; left out: generated scenarios")
-    parser.add_argument("--days", type=float, default=DAYS, help=f"length of each run (default: {DAYS:g})")
-    parser.add_argument("--sites", default=",".join(SITES), help="comma-separated (default: all three)")
-    parser.add_argument("--strategies", default=",".join(COMPARED), help="comma-separated (default: all five)")
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    arguments = parser.parse_args(argv)
-    suffix = "" if arguments.data is None else MEASURED
-    sites, names = arguments.sites.split(","), arguments.strategies.split(",")
-    unknown = [one for one in sites if one not in SITES] + [one for one in names if one not in COMPARED]
+def jobs_of(sites: Sequence[str], strategies: Sequence[str], days: float, data: Path | None) -> tuple[Job, ...]:
+    """A job for each strategy at each site, on measured data where there is a folder of it.
+
+    Raises:
+        UserError: a site or a strategy that is not compared here.
+    """
+    unknown = [one for one in sites if one not in SITES] + [one for one in strategies if one not in COMPARED]
     if unknown:
-        parser.error(f"'{unknown[0]}' is none of {', '.join((*SITES, *COMPARED))}")
-    jobs = [
-        Job(f"{site}{suffix}", strategy, arguments.days, arguments.data)
-        for site in sites
-        for strategy in COMPARED
-        if strategy in names
-    ]
-    began_s = time.perf_counter()
-    try:
-        table = run_table(jobs, arguments.workers)
-    except UserError as error:
-        print(f"simulations.economy: {error}", file=sys.stderr)
-        return 2
-    print(markdown(table), end="")
-    print(
-        f"\n{arguments.days:g} days each, {(time.perf_counter() - began_s) / 60.0:.0f} min on {arguments.workers} cores"
-    )
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(table, indent=2) + "\n", "utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))
+        raise UserError(f"'{unknown[0]}' is none of: {', '.join((*SITES, *COMPARED))}")
+    suffix = "" if data is None else MEASURED
+    names = [name for name in COMPARED if name in strategies]
+    return tuple(Job(f"economy_{site}{suffix}", name, days, data) for site in sites for name in names)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -21,6 +23,11 @@ LEAST_ASSETS: Final[int] = 3
 """One charger on each phase."""
 MOST_ASSETS: Final[int] = 250
 SECONDS: Final[tuple[float, float]] = (5.0, 300.0)
+DAYS: Final[tuple[float, float]] = (0.01, 60.0)
+MOST_WORKERS: Final[int] = 64
+MOST_SITES: Final[int] = 2000
+LINK_SECONDS: Final[tuple[float, float]] = (10.0, 3600.0)
+"""Each box says something at least once."""
 LEAST_MIX: Final[int] = 12
 """Devices of every kind, and chargers on every phase."""
 MIX_FIGURES: Final[Mapping[str, str]] = {
@@ -64,6 +71,22 @@ ABOUT: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
             **MIX_FIGURES,
         },
     ),
+    "link": (
+        "Measure the line between many sites and the cloud side: a real broker, TLS, the real ingest.",
+        {
+            "sites, seconds": "boxes with ten chargers each, a status every 10 s and a plan every 5 min",
+            "msgs_per_s": "messages that were taken in",
+            "latency_ms_p50, latency_ms_p99": "from a box's word to its being understood by the ingest",
+            "plans, plan_ms_p99": "plans that arrived; from signing one to its being verified in its box",
+            "cpu_pct_broker, cpu_pct_ingest": "processor time, % of one core; the ingest's with store and plans",
+            "lost, plans_lost": "messages that were told and not stored; plans that did not arrive; the aim is 0",
+            "repeated, rebirths": "messages that came twice; births that were asked for",
+            "bytes_per_site_month": "30 days of one site with all headers, both ways; the aim is 200 MB",
+            "bytes_per_site_month_low_data": "the same for a line that is paid by the megabyte; the aim is 30 MB",
+            "bytes_by_kind": "what one message of each kind costs on the line, with its acknowledgements",
+            "load_1min": "processes that wanted to run: above the cores, others were waited for",
+        },
+    ),
     "mpc": (
         "Measure what planning costs: build, solve, solve again and round a neutral problem.",
         {
@@ -77,12 +100,19 @@ ABOUT: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
             "rss_mb": "memory that building and solving add at their peak",
         },
     ),
+    "economy": (
+        "Measure what plans are worth: three sites under five strategies for 14 days, an hour on two cores.",
+        {
+            "scenarios": "per scenario and strategy the figures of `simulate`, without energy_possible_kwh",
+            "wall_s": "how long all of it took",
+        },
+    ),
 }
 """Per bench its purpose and the meaning of its figures; docs/bench.md says how they are measured."""
 
 
 def run_command(argv: list[str]) -> int:
-    """`bench scan`, `bench io` or `bench mpc`: 0 with the figures."""
+    """`bench scan`, `bench io`, `bench mpc` or `bench economy`: 0 with the figures."""
     if argv[:1] in (["-h"], ["--help"]):
         print(overview())
         return EXIT_OK
@@ -145,6 +175,19 @@ def _io(argv: list[str]) -> int:
     return EXIT_OK
 
 
+def _link(argv: list[str]) -> int:
+    parser = _parser("link")
+    parser.add_argument("--sites", type=int, default=500, help="number of sites (default 500)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="length of the measurement (default 60)")
+    options = parser.parse_args(argv)
+    _within("--sites", options.sites, 1, MOST_SITES)
+    _within("--seconds", options.seconds, *LINK_SECONDS)
+    from simulations.bench.link import bench_link  # noqa: PLC0415  the other benches do not pay for it
+
+    _print(bench_link(options.sites, options.seconds), as_json=options.json)
+    return EXIT_OK
+
+
 def _mpc(argv: list[str]) -> int:
     parser = _parser("mpc")
     parser.add_argument("--instance", type=Path, required=True, help="the problem, a JSON file (docs/bench.md)")
@@ -152,6 +195,31 @@ def _mpc(argv: list[str]) -> int:
     from simulations.bench.mpc import bench_mpc, read_problem  # noqa: PLC0415  the other benches do not pay for it
 
     _print(dataclasses.asdict(bench_mpc(read_problem(options.instance))), as_json=options.json)
+    return EXIT_OK
+
+
+def _economy(argv: list[str]) -> int:
+    parser = _parser("economy")
+    parser.add_argument("--data", type=Path, help="folder of measured files; left out: generated scenarios")
+    parser.add_argument("--days", type=float, default=14.0, help="length of each run (default 14)")
+    parser.add_argument("--sites", help="comma-separated (default: depot,office,garage)")
+    parser.add_argument("--strategies", help="comma-separated (default: all five)")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes (default: one per core)")
+    options = parser.parse_args(argv)
+    _within("--days", options.days, *DAYS)
+    _within("--workers", options.workers, 1, MOST_WORKERS)
+    from simulations.economy import COMPARED, SITES, jobs_of, markdown, run_table  # noqa: PLC0415  likewise
+
+    sites = SITES if options.sites is None else options.sites.split(",")
+    strategies = COMPARED if options.strategies is None else options.strategies.split(",")
+    jobs = jobs_of(sites, strategies, options.days, options.data)
+    began_s = time.perf_counter()
+    table = run_table(jobs, options.workers)
+    wall_s = time.perf_counter() - began_s
+    if options.json:
+        print_json({"scenarios": table, "wall_s": round(wall_s, 1)})
+    else:
+        print(f"{markdown(table)}\n{options.days:g} days each, {wall_s / 60.0:.0f} min, {options.workers} processes")
     return EXIT_OK
 
 
@@ -170,4 +238,10 @@ def _print(figures: Mapping[str, object], *, as_json: bool) -> None:
     Console().print(table)
 
 
-_BENCHES: Final[Mapping[str, Callable[[list[str]], int]]] = {"scan": _scan, "io": _io, "mpc": _mpc}
+_BENCHES: Final[Mapping[str, Callable[[list[str]], int]]] = {
+    "scan": _scan,
+    "io": _io,
+    "link": _link,
+    "mpc": _mpc,
+    "economy": _economy,
+}

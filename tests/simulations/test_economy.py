@@ -8,7 +8,8 @@ from typing import cast
 
 import pytest
 
-from simulations.economy import main, markdown
+from interfaces.cli import main
+from simulations.economy import markdown
 from simulations.figures import Figures
 
 
@@ -53,29 +54,32 @@ def test_without_prices_or_without_plans_there_is_nothing_to_compare():
     assert "cheaper" not in markdown({"yard": {"fallback": figures(100.0, 80.0)}})
 
 
-def test_the_command_runs_every_job_and_writes_its_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    path = tmp_path / "table.json"
-    arguments = ["--days", "0.02", "--sites", "economy_garage", "--strategies", "mpc,fallback", "--json", str(path)]
-    assert main([*arguments, "--workers", "2"]) == 0
-    table = json.loads(path.read_text("utf-8"))
+ONE_SITE = ["bench", "economy", "--days", "0.02", "--sites", "garage"]
+
+
+def test_the_command_runs_every_job_and_gives_its_figures(capsys: pytest.CaptureFixture[str]):
+    assert main([*ONE_SITE, "--strategies", "mpc,fallback", "--workers", "2", "--json"]) == 0
+    said = capsys.readouterr()
+    table = json.loads(said.out)["scenarios"]
     assert list(table) == ["economy_garage"]
     assert list(table["economy_garage"]) == ["fallback", "mpc"]
     assert table["economy_garage"]["mpc"]["solve_ms_p50"] > 0.0
     assert table["economy_garage"]["fallback"]["solve_ms_p50"] is None
     assert all(run["self_made_overload_s"] == 0.0 for run in table["economy_garage"].values())
-    said = capsys.readouterr()
-    assert "mpc against fallback" in said.out
     assert "2 of 2" in said.err
 
 
+def test_for_people_it_prints_a_table(capsys: pytest.CaptureFixture[str]):
+    assert main([*ONE_SITE, "--strategies", "uncontrolled"]) == 0
+    assert "| uncontrolled |" in capsys.readouterr().out
+
+
 def test_a_folder_without_the_files_is_told_in_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    arguments = ["--days", "0.02", "--sites", "economy_garage", "--strategies", "fallback", "--data", str(tmp_path)]
-    assert main(arguments) == 2
+    assert main([*ONE_SITE, "--strategies", "fallback", "--data", str(tmp_path)]) == 2
     assert "norway_residential" in capsys.readouterr().err
 
 
-def test_an_unknown_site_or_strategy_is_refused(capsys: pytest.CaptureFixture[str]):
-    with pytest.raises(SystemExit) as ended:
-        main(["--sites", "economy_moon"])
-    assert ended.value.code == 2
-    assert "economy_moon" in capsys.readouterr().err
+@pytest.mark.parametrize("wrong", [["--sites", "moon"], ["--strategies", "no-ledger"], ["--days", "0"]])
+def test_what_cannot_be_compared_is_refused(wrong: list[str], capsys: pytest.CaptureFixture[str]):
+    assert main(["bench", "economy", *wrong]) == 2
+    assert wrong[-1] in capsys.readouterr().err
