@@ -8,6 +8,7 @@ else: it is tried again at the next beginning.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from interfaces.domain.reasons import Reason
 log = logging.getLogger(__name__)
 
 PINNED: Final = ".pinned"
+STAMP: Final = "%Y%m%dT%H%M%SZ"
 PIN_WINDOW_S: Final = 60.0
 SNAPSHOT_EVERY_S: Final = 60.0
 RETRY_S: Final = 10.0
@@ -41,6 +43,30 @@ class RingBounds:
 
     max_bytes: int
     segment_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class KeepWindow:
+    """Pin what was written between two moments (UTC): somebody will ask for it."""
+
+    from_epoch_s: float
+    to_epoch_s: float
+
+
+def covering(paths: Sequence[Path], window: KeepWindow) -> list[Path]:
+    """The segments, given oldest first, that hold scans of a window: each lasts until the next one begins."""
+    begins = [began_epoch_s(path) for path in paths]
+    ends = [*begins[1:], float("inf")]
+    found = zip(paths, begins, ends, strict=True)
+    return [path for path, begin, end in found if begin <= window.to_epoch_s and window.from_epoch_s < end]
+
+
+def began_epoch_s(path: Path) -> float:
+    """When a segment began, by its name; never for a name that is none of ours."""
+    try:
+        return datetime.strptime(path.name[9:25], STAMP).replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return float("inf")
 
 
 def segments(folder: Path) -> list[Path]:
@@ -109,6 +135,19 @@ class JournalRing:
                 self._snapshot(message, packed)
             case Entry():
                 self._entry(message, packed)
+            case KeepWindow():
+                self._keep_window(message)
+
+    def window(self, window: KeepWindow) -> int:
+        """How many segments hold scans of a window. Reads the folder."""
+        return len(covering(segments(self._folder), window))
+
+    def _keep_window(self, window: KeepWindow) -> None:
+        for path in covering(segments(self._folder), window):
+            if self._writer is not None and path == self._writer.path:
+                self._pin(self._writer)
+            elif PINNED not in path.name:
+                path.rename(_pinned(path))
 
     def _snapshot(self, message: Snapshot, packed: bytes) -> None:
         """A place to begin: a new segment where one is due, else a mark to find the way again."""
@@ -206,7 +245,7 @@ class JournalRing:
 
     def _name(self, now_s: float) -> str:
         numbers = [int(path.name[:8]) for path in segments(self._folder)]
-        stamp = datetime.fromtimestamp(now_s, UTC).strftime("%Y%m%dT%H%M%SZ")
+        stamp = datetime.fromtimestamp(now_s, UTC).strftime(STAMP)
         return f"{max(numbers, default=0) + 1:08d}-{stamp}{SUFFIX}"
 
 

@@ -1,0 +1,174 @@
+"""Orders from the cloud side, obeyed: judged, kept on disk, handed to the field process, answered once for all.
+
+What stands and what was answered is on disk before anybody acts on it, in one write: after a restart the orders stand
+as before, and a command that comes again gets the answer it got.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from controller.service.command_judge import (
+    CommandSite,
+    Given,
+    Outcome,
+    in_force,
+    judge_command,
+    message_of,
+    obeyed,
+)
+from controller.service.kept import Kept
+from controller.service.messages import StandingOrders
+from controller.service.proposals import propose
+from controller.service.uplink import Answer
+from interfaces.domain.wire_commands import (
+    LONGEST_COMMAND_S,
+    AnswerCode,
+    Command,
+    CommandAnswer,
+    ProposeConfiguration,
+    SendJournal,
+)
+from interfaces.domain.wire_topics import Kind
+from interfaces.drivers.signing import Verifier
+from interfaces.errors import UserError
+
+log = logging.getLogger(__name__)
+
+NAME: Final = "orders"
+LONGEST_TEXT: Final = 300
+MOST_ANSWERS: Final = 2000
+REMEMBERED_S: Final = 2 * LONGEST_COMMAND_S
+"""A command that comes again later than this has expired, and is refused for that."""
+
+KeepWindow = Callable[[float, float], int]
+"""Keep the journal between two moments (UTC) from being overwritten; how many segments that are."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandHere:
+    """Whom commands must be for, and by whose keys they are signed."""
+
+    site: CommandSite
+    signing_file: Path
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    """An answer that was given."""
+
+    command: str
+    code: AnswerCode
+    text: str
+    at_epoch_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What stands, and what was answered, oldest first."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+    standing: Annotated[tuple[Given, ...], Field(max_length=10_000)] = ()
+    answered: tuple[_Answered, ...] = ()
+
+
+_ADAPTER: Final = TypeAdapter(_Memory)
+
+
+class CommandInbox:
+    """Takes commands. ``here`` None: who we are is not known yet. ``proposals``: folder for proposed site files."""
+
+    def __init__(
+        self,
+        kept: Kept,
+        here: Callable[[], CommandHere | None],
+        tell_field: Callable[[StandingOrders], None],
+        keep_window: KeepWindow,
+        proposals: Path,
+    ) -> None:
+        self._kept, self._here, self._tell_field = kept, here, tell_field
+        self._keep_window, self._proposals = keep_window, proposals
+        self._memory: _Memory | None = None
+
+    async def decide(self, payload: bytes) -> Sequence[Answer]:
+        """Judge one command, obey it, and say what became of it."""
+        here = self._here()
+        if here is None:
+            return ()  # without the field process nobody could obey; whoever gave it sees that no answer comes
+        memory = await self._remembered()
+        judged = await asyncio.to_thread(_judged, payload, here)
+        if isinstance(judged, Command):
+            earlier = next((one for one in memory.answered if one.command == judged.id), None)
+            if earlier is not None:
+                return [_answer(Outcome(earlier.command, earlier.code, earlier.text))]
+            judged = await self._obey(judged, memory, here)
+        log.info("command id=%s code=%s text=%r", judged.command, judged.code, judged.text)
+        return [_answer(judged)]
+
+    async def field_started(self) -> None:
+        """The field process begins with nothing: tell it what stands."""
+        here, memory = self._here(), await self._remembered()
+        if here is not None and memory.standing:
+            self._tell_field(message_of(memory.standing, here.site.epoch_s))
+
+    async def standing(self) -> tuple[Given, ...]:
+        """The orders that stand, for people."""
+        here, memory = self._here(), await self._remembered()
+        return memory.standing if here is None else in_force(memory.standing, here.site.epoch_s)
+
+    async def _obey(self, command: Command, memory: _Memory, here: CommandHere) -> Outcome:
+        now_epoch_s = here.site.epoch_s
+        before = in_force(memory.standing, now_epoch_s)
+        standing, outcome = obeyed(before, command, here.site)
+        match command.order:
+            case SendJournal():
+                outcome = self._journal(command.id, command.order)
+            case ProposeConfiguration():
+                code, text = await asyncio.to_thread(propose, self._proposals, command.id, command.order.text)
+                outcome = Outcome(command.id, code, text)
+        answered = _Answered(command.id, outcome.code, outcome.text, now_epoch_s)
+        recent = tuple(one for one in memory.answered if now_epoch_s - one.at_epoch_s < REMEMBERED_S)
+        fresh = _Memory(standing, (*recent, answered)[-MOST_ANSWERS:])
+        if not await asyncio.to_thread(self._kept.put, NAME, _ADAPTER.dump_json(fresh)):
+            return Outcome(command.id, AnswerCode.NOT_POSSIBLE, "it cannot be stored here, so it is not obeyed")
+        self._memory = fresh
+        if standing != before:
+            self._tell_field(message_of(standing, now_epoch_s))
+        return outcome
+
+    def _journal(self, name: str, order: SendJournal) -> Outcome:
+        count = self._keep_window(order.from_epoch_s, order.to_epoch_s)
+        if not count:
+            return Outcome(name, AnswerCode.NOT_POSSIBLE, "no journal of that time is left here")
+        return Outcome(name, AnswerCode.DONE, f"{count} journal files of that time are kept for support")
+
+    async def _remembered(self) -> _Memory:
+        """From memory or from before the restart; what cannot be read is as if nobody had ordered anything."""
+        if self._memory is None:
+            stored = await asyncio.to_thread(self._kept.get, NAME)
+            try:
+                self._memory = _Memory() if stored is None else _ADAPTER.validate_json(stored)
+            except ValidationError:
+                log.warning("orders_lost reason='what was kept of them cannot be read'")
+                self._memory = _Memory()
+        return self._memory
+
+
+def _judged(payload: bytes, here: CommandHere) -> Command | Outcome:
+    try:
+        verifier = Verifier.of_file(here.signing_file)
+    except UserError as error:
+        return Outcome("", AnswerCode.BAD_SIGNATURE, str(error))
+    return judge_command(payload, here.site, verifier)
+
+
+def _answer(outcome: Outcome) -> Answer:
+    text = outcome.text[:LONGEST_TEXT]
+    return Kind.ANSWER, lambda head: CommandAnswer(head, outcome.command, outcome.code, text)
