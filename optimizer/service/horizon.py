@@ -90,6 +90,13 @@ class SitePlanner:
         self.heat.observe(status)
         self._watch_deviation(status)
 
+    def rewind(self, epoch_s: float) -> None:
+        """The site's clock was set back to ``epoch_s``: statuses are believed from there on."""
+        self.memory.rewind(epoch_s)
+        self.heat = HeatStores(self.record.buffers, self.record.heat, self.record.time_zone)
+        self._deviating_since = None
+        self.happened("the clock was set back")
+
     def happened(self, what: str) -> None:
         """Something outside the status changed: a target, prices, an announced limit."""
         self._because = self._because or what
@@ -97,11 +104,12 @@ class SitePlanner:
     def due(self, now_epoch_s: float) -> str:
         """Why a plan is to be made now; empty when it is not."""
         age_s = now_epoch_s - self._planned_epoch_s
-        if self.memory.last is None or age_s < LEAST_S:
+        # A clock that was set back makes a negative age: the last plan tells nothing about when the next one is due.
+        if self.memory.last is None or 0.0 <= age_s < LEAST_S:
             return ""
         if self._because:
             return self._because
-        return "time" if age_s >= self._period_s else ""
+        return "" if 0.0 <= age_s < self._period_s else "time"
 
     def make(
         self,

@@ -132,6 +132,12 @@ class SiteMemory:
             )
         self.finished.extend(finished)
 
+    def rewind(self, epoch_s: float) -> None:
+        """The clock was set back to ``epoch_s``: what lies after it is forgotten, the cars here are looked at anew."""
+        self.last, self._running, self.habits = None, None, Habits(self.topology)
+        while self._rows and self._rows[-1].start_epoch_s + SECONDS_PER_QUARTER > epoch_s:
+            self._rows.pop()
+
     def quarters(self) -> Quarters:
         """All finished quarters."""
         rows = self._rows

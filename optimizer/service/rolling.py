@@ -21,6 +21,7 @@ from interfaces.domain.series import PriceSeries, WeatherSeries, price_grid
 from interfaces.domain.units import SECONDS_PER_MINUTE, SECONDS_PER_QUARTER
 from interfaces.drivers.clock import Clock
 from interfaces.sources.prices.zones import Zone
+from optimizer.core.check import AHEAD_S as STATE_AHEAD_S
 from optimizer.core.planning import Refused
 from optimizer.core.problem_money import Dynamic
 from optimizer.service.feed import Feed, prices_ahead, weather_columns
@@ -210,6 +211,9 @@ class Rolling:
                 site.planner.happened("a target")
             ahead = [s for s in found.statuses if s.epoch_s > now_epoch_s + AHEAD_S]
             for status in found.statuses:
+                if _set_back(site.planner.memory.last, status, now_epoch_s):
+                    log.warning("clock_set_back site=%s epoch_s=%.0f", site.id, status.epoch_s)
+                    site.planner.rewind(status.epoch_s)
                 if status.epoch_s <= now_epoch_s + AHEAD_S:
                     site.planner.observe(status)
             self._count(site, found.skipped, found.problem, ahead, good=bool(found.statuses))
@@ -290,6 +294,14 @@ class Rolling:
         text = f"plan {made.plan.sequence} ({reason}), {made.planned.status}, {len(made.plan.planned_import_mw)} steps"
         log.debug("plan site=%s sequence=%d reason=%r", site.id, made.plan.sequence, reason)
         return Outcome(site.id, text, made.plan.sequence)
+
+
+def _set_back(last: LiveStatus | None, status: LiveStatus, now_epoch_s: float) -> bool:
+    """Whether the last status lies in the future by now and the next one does not. A merely old one is no sign."""
+    if last is None:
+        return False
+    latest_epoch_s = now_epoch_s + STATE_AHEAD_S
+    return status.epoch_s <= latest_epoch_s < last.epoch_s
 
 
 def _sent(link: SiteLink, made: Issued) -> LinkError | None:

@@ -450,3 +450,31 @@ def test_first_plans_and_news_for_all_are_spread_by_the_name_of_the_site(tmp_pat
         time.pass_by(60.0)
     assert sum(by_minute) == 12
     assert max(by_minute) <= 6
+
+
+# -- a clock that is set back -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("back_s", [40.0, 200.0, 3600.0])
+def test_a_clock_that_is_set_back_stops_no_plans(tmp_path, back_s):
+    time = Time(epoch_s=at("09:00"))
+    rolling, yard = started(tmp_path, time, Car("AA", at("08:00"), at("18:00"), 40.0))
+    play(rolling, [yard], time, at("11:00"))
+    time.epoch_s -= back_s
+    before = plan(yard.folder)
+    said = play(rolling, [yard], time, time.epoch_s + 900.0)
+    planned = [line for line in said if "no plan" not in line]
+    assert len(planned) >= 3, said
+    after = plan(yard.folder)
+    assert after.sequence > before.sequence
+    assert after.issued_epoch_s <= time.epoch_s
+    assert after.start_epoch_s <= time.epoch_s
+
+
+def test_an_old_status_that_comes_late_takes_nothing_back(tmp_path):
+    time = Time(epoch_s=at("09:00"))
+    rolling, yard = started(tmp_path, time, Car("AA", at("08:00"), at("18:00"), 40.0))
+    play(rolling, [yard], time, at("10:00"))
+    yard.tick(at("09:10"))
+    said = play(rolling, [yard], time, at("10:20"))
+    assert not any("set back" in line for line in said)
