@@ -96,6 +96,7 @@ class CommandInbox:
         self._kept, self._here, self._tell_field = kept, here, tell_field
         self._keep_window, self._proposals = keep_window, proposals
         self._memory: _Memory | None = None
+        self._owed = False
 
     async def decide(self, payload: bytes) -> Sequence[Answer]:
         """Judge one command, obey it, and say what became of it."""
@@ -113,10 +114,17 @@ class CommandInbox:
         return [_answer(judged)]
 
     async def field_started(self) -> None:
-        """The field process begins with nothing: tell it what stands."""
+        """The field process begins with nothing: tell it what stands, as soon as it has said how its clock is."""
+        self._owed = True
+        await self.look()
+
+    async def look(self) -> None:
+        """Tell the field process what it still has to hear."""
         here, memory = self._here(), await self._remembered()
-        if here is not None and memory.standing:
-            self._tell_field(message_of(memory.standing, here.site.epoch_s))
+        if self._owed and here is not None:
+            self._owed = False
+            if memory.standing:
+                self._tell_field(message_of(memory.standing, here.site.epoch_s))
 
     async def standing(self) -> tuple[Given, ...]:
         """The orders that stand, for people."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from controller.core.handover import RETURN_FIRST_S, RETURN_FORGET_S, RETURN_MOST_S, SLIDE_MOST_S, return_wait_s
 from controller.core.params import Params
+from interfaces.domain.plan import Plan
 from interfaces.domain.reasons import Reason
 from interfaces.domain.topology import Asset, AssetKind
 from tests.controller.core.table import EPOCH_S, Table, evse, gcp, site
@@ -24,14 +27,14 @@ START_W = 6.0 * 230 * 3
 NAMES = tuple(f"e{k}" for k in range(4))
 
 
-def yard(rated_a: float = 100.0, **facts: object) -> Table:
+def yard(rated_a: float = 100.0, **facts: Any) -> Table:
     """Four cars that have charged by the fallback for two minutes."""
     topology = site([gcp(rated_a, **QUIET)], [evse(name) for name in NAMES])
     made = Table(topology, scan_s=1.0, params=Params(topology), **facts)
     return made.plug(*NAMES).after(seconds=120)
 
 
-def of_all(*rows: list[float], **facts: object):
+def of_all(*rows: Sequence[float], **facts: Any) -> Plan:
     """A plan for the yard."""
     return replace(balanced([list(row) for row in rows], assets=NAMES), **facts)
 
@@ -166,7 +169,7 @@ def test_the_same_lease_again_is_not_longer_and_a_new_one_is():
 
 
 @st.composite
-def switches(draw: st.DrawFn) -> tuple[Table, list[object]]:
+def switches(draw: st.DrawFn) -> tuple[Table, list[Plan | None]]:
     """A small site under way, and what it is told one after the other: plans and silence."""
     count = draw(st.integers(1, 4))
     names = tuple(f"e{k}" for k in range(count))
@@ -174,7 +177,7 @@ def switches(draw: st.DrawFn) -> tuple[Table, list[object]]:
     topology = site([gcp(rated_a, **QUIET)], [evse(name) for name in names])
     here = Table(topology, scan_s=1.0, params=Params(topology)).plug(*names).after(seconds=60)
     amps = st.sampled_from([0.0, 3.0, 6.0, 8.5, 10.0, 16.0, 32.0])
-    told: list[object] = []
+    told: list[Plan | None] = []
     for sequence in range(1, draw(st.integers(2, 4))):
         rows = [[draw(amps) for _ in names] for _ in range(2)]
         told += [balanced(rows, assets=names, sequence=sequence), None]

@@ -151,6 +151,7 @@ class Box:
     epoch_s: float = NOW
     told: list[StandingOrders] = field(default_factory=list)
     segments: int = 3
+    knows: bool = True
 
     def __post_init__(self) -> None:
         pem = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -165,7 +166,9 @@ class Box:
         )  # fmt: skip
         return self
 
-    def here(self) -> CommandHere:
+    def here(self) -> CommandHere | None:
+        if not self.knows:
+            return None
         return CommandHere(replace(SITE, epoch_s=self.epoch_s), self.folder / "signing.pub")
 
     def give(self, order: Order, number: int = 1, **changes: Any) -> CommandAnswer:
@@ -218,6 +221,18 @@ def test_orders_stand_after_a_restart_as_long_as_they_would_have(box):
     box.epoch_s = NOW + 3600
     asyncio.run(box.inbox.field_started())
     assert box.stands == {("place-1", "out_of_service")}
+
+
+def test_orders_are_told_again_as_soon_as_the_field_process_has_said_how_its_clock_is(box):
+    box.give(Pause("place-0"))
+    box.again().knows = False
+    asyncio.run(box.inbox.field_started())
+    assert len(box.told) == 1
+    box.knows = True
+    asyncio.run(box.inbox.look())
+    asyncio.run(box.inbox.look())
+    assert len(box.told) == 2
+    assert box.stands == {("place-0", "pause")}
 
 
 def test_who_may_not_order_something_may_not_take_it_back(box):
