@@ -22,7 +22,8 @@ WEAR_EUR_PER_KWH: Final[float] = 0.02
 @dataclass(frozen=True, slots=True)
 class Costs:
     """EUR. ``charging``: the bill with the cars less the bill without them. ``energy``: import at price and fee less
-    export, battery wear, and less what the batteries hold more at the end than at the start. ``peak``: the capacity
+    export, battery wear, less what the batteries hold more at the end than at the start, and what the cars that are
+    still there lack. ``peak``: the capacity
     tariff of all months of the run. ``self_consumption_pct``: of the PV energy; None without PV.
     """
 
@@ -72,8 +73,10 @@ class Bill:
         self._battery_kwh += hours * float(np.abs(plant.power_w[self._is_battery]).sum())
         self._note_peak(hours * max(net_w, 0.0))
 
-    def costs(self) -> Costs | None:
-        """The sums so far; None without prices."""
+    def costs(self, open_kwh: float = 0.0) -> Costs | None:
+        """The sums so far; None without prices. ``open_kwh``: what the cars that are still there lack. It will be
+        charged after the run: who puts charging off to the last night saves no money by it.
+        """
         prices, economy = self._prices, self._economy
         if prices is None:
             return None
@@ -82,7 +85,7 @@ class Bill:
         if held_eur is None:
             held_eur = max(float(np.mean(prices.eur_per_kwh)) + prices.fee_eur_per_kwh, 0.0)
         gained_kwh = self._stored() - self._stored_kwh
-        energy = self._energy_eur + WEAR_EUR_PER_KWH * self._battery_kwh - held_eur * gained_kwh
+        energy = self._energy_eur + WEAR_EUR_PER_KWH * self._battery_kwh + held_eur * (open_kwh - gained_kwh)
         peaks = (max(kw, economy.capacity_floor_kw) for kw in self._peaks_kw.values())
         share = None if self._pv_kwh <= 0.0 else 100.0 * max(0.0, 1.0 - self._export_kwh / self._pv_kwh)
         return Costs(self._charging_eur, energy, economy.capacity_eur_per_kw * sum(peaks), share)

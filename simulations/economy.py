@@ -88,7 +88,7 @@ def markdown(table: Table) -> str:
 
 
 HEAD: Final[tuple[str, ...]] = (
-    "strategy", "energy EUR", "peak EUR", "total EUR", "delivered kWh", "unmet kWh", "met %", "own use %",
+    "strategy", "energy EUR", "peak EUR", "total EUR", "delivered kWh", "unmet kWh", "open kWh", "met %", "own use %",
     "self-made overload s", "overload s", "trips", "interruptions", "plan ms p50 / p99",
 )  # fmt: skip
 
@@ -104,6 +104,7 @@ def _cells(name: str, figures: Figures) -> list[str]:
         _number(figures["cost_total_eur"]),
         _number(figures["energy_delivered_kwh"]),
         _number(figures["unmet_kwh"]),
+        _number(figures["open_kwh"]),
         _number(figures["sessions_met_pct"]),
         _number(figures["self_consumption_pct"]),
         f"{figures['self_made_overload_s']:.0f}",
@@ -132,8 +133,8 @@ def _ratios(runs: Mapping[StrategyName, Figures]) -> list[str]:
         if other is None or not other["cost_total_eur"]:
             continue
         less_pct = HUNDRED * (1.0 - mpc["cost_total_eur"] / other["cost_total_eur"])
-        more_kwh = mpc["energy_delivered_kwh"] - other["energy_delivered_kwh"]
-        lines.append(f"- mpc against {name}: {less_pct:.1f} % cheaper, {more_kwh:+.1f} kWh delivered")
+        more_kwh = other["unmet_kwh"] - mpc["unmet_kwh"]
+        lines.append(f"- mpc against {name}: {less_pct:.1f} % cheaper, {more_kwh:+.1f} kWh to the cars that have left")
     return lines
 
 

@@ -18,6 +18,7 @@ class Figures(TypedDict):
     ``energy_possible_kwh``: see ``ideal``. ``cost_eur``: what charging adds to the bill of the grid connection;
     ``cost_energy_eur``, ``cost_peak_eur``, ``cost_total_eur``: the whole bill (see ``bill``); None without prices.
     ``unmet_kwh``: what cars that have left lacked; ``sessions_met_pct``: how many of them had what they came for.
+    ``open_kwh``: what those still there lack.
     ``self_consumption_pct``: of the PV energy. ``solve_ms_*``: processor time of a plan; None without plans.
     ``longest_outside_overload_s``: longest unbroken overload that a step from outside explains.
     ``protection_max``: highest accumulator of the plant's own fuse models, share of tripping;
@@ -35,6 +36,7 @@ class Figures(TypedDict):
     cost_peak_eur: float | None
     cost_total_eur: float | None
     unmet_kwh: float
+    open_kwh: float
     sessions_met_pct: float
     self_consumption_pct: float | None
     solve_ms_p50: float | None
@@ -78,6 +80,11 @@ MET_WH: Final[float] = 200.0
 def unmet_kwh(records: Sequence[SessionRecord]) -> float:
     """What the cars that have left lacked."""
     return sum(max(r.wanted_wh - r.delivered_wh, 0.0) for r in records if r.complete) / MILLI
+
+
+def open_kwh(records: Sequence[SessionRecord]) -> float:
+    """What the cars that are still there lack."""
+    return sum(max(r.wanted_wh - r.delivered_wh, 0.0) for r in records if not r.complete) / MILLI
 
 
 def met_pct(records: Sequence[SessionRecord]) -> float:

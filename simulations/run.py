@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from simulations.bill import Bill
 from simulations.faults import Faults, disobedient
-from simulations.figures import Figures, delivered_kwh, fairness, met_pct, solve_ms, unmet_kwh, wanted_kwh
+from simulations.figures import Figures, delivered_kwh, fairness, met_pct, open_kwh, solve_ms, unmet_kwh, wanted_kwh
 from simulations.ideal import possible_kwh
 from simulations.mpc import Mpc
 from simulations.orders import TargetsDesk
@@ -90,7 +90,7 @@ class Loop:
         plant = self.plant
         records = plant.sessions.report(plant.now_s)
         judged = plant.judge.result()
-        costs = self._bill.costs()
+        costs = self._bill.costs(open_kwh(records))
         took_ms = solve_ms([] if self.planned is None else self.planned.solve_ms)
         return Figures(
             sessions=len(records),
@@ -102,6 +102,7 @@ class Loop:
             cost_peak_eur=None if costs is None else costs.peak,
             cost_total_eur=None if costs is None else costs.total,
             unmet_kwh=unmet_kwh(records),
+            open_kwh=open_kwh(records),
             sessions_met_pct=met_pct(records),
             self_consumption_pct=None if costs is None else costs.self_consumption_pct,
             solve_ms_p50=took_ms[0],

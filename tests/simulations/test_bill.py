@@ -118,6 +118,15 @@ def test_stored_energy_is_worth_the_mean_import_price_unless_told():
     assert costs(bill).energy == 0.0
 
 
+def test_what_the_cars_that_are_still_there_lack_is_charged_later_and_paid_all_the_same():
+    bill, meter = opened()
+    meter.run(bill, HOUR_S, 4.0, car=4.0)
+    done, put_off = costs(bill), bill.costs(open_kwh=4.0)
+    assert put_off is not None
+    assert put_off.energy == pytest.approx(done.energy + 4.0 * (0.30 + 0.05))
+    assert (put_off.charging, put_off.peak) == (done.charging, done.peak)
+
+
 def test_the_peak_is_the_highest_clock_quarter_and_at_least_the_floor():
     bill, meter = opened(economy=Economy(capacity_eur_per_kw=3.0, capacity_floor_kw=2.5))
     meter.run(bill, 450.0, 0.0)

@@ -22,6 +22,7 @@ def figures(total_eur: float | None, delivered_kwh: float, *, plan_ms: float | N
         "cost_energy_eur": energy_eur,
         "cost_peak_eur": None if total_eur is None else 10.0,
         "energy_delivered_kwh": delivered_kwh,
+        "unmet_kwh": 100.0 - delivered_kwh,
         "solve_ms_p50": plan_ms,
         "solve_ms_p99": plan_ms,
         "self_consumption_pct": None,
@@ -40,8 +41,8 @@ def test_the_table_says_what_plans_save_and_deliver():
     })  # fmt: skip
     assert "### yard" in text
     assert "total cost, mpc / mpc-perfect: 1.042" in text
-    assert "mpc against fallback: 20.0 % cheaper, +1.5 kWh delivered" in text
-    assert "mpc against uncontrolled: 50.0 % cheaper, -8.5 kWh delivered" in text
+    assert "mpc against fallback: 20.0 % cheaper, +1.5 kWh to the cars that have left" in text
+    assert "mpc against uncontrolled: 50.0 % cheaper, -8.5 kWh to the cars that have left" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert len({line.count("|") for line in rows}) == 1
     assert next(line for line in rows if "| mpc |" in line).split("|")[4].strip() == "100.0"
@@ -50,7 +51,7 @@ def test_the_table_says_what_plans_save_and_deliver():
 def test_without_prices_or_without_plans_there_is_nothing_to_compare():
     text = markdown({"yard": {"fallback": figures(None, 80.0), "mpc": figures(None, 81.5)}})
     assert "cheaper" not in text
-    assert "| mpc | - | - | - | 81.5 |" in text
+    assert "| mpc | - | - | - | 81.5 | 18.5 |" in text
     assert "cheaper" not in markdown({"yard": {"fallback": figures(100.0, 80.0)}})
 
 

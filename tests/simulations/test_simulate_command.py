@@ -33,6 +33,7 @@ KEYS = {
     "queued_s": float,
     "fairness": float,
     "unmet_kwh": float,
+    "open_kwh": float,
     "sessions_met_pct": float,
 }
 OF_PRICES = {
