@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from controller.service.device_discover import addresses_of, numbers_of
+from controller.service.device_list import matching_profiles
 from interfaces.cli import main
 from interfaces.drivers.links import Line
 from interfaces.drivers.modbus_server import ModbusServer
@@ -290,3 +294,12 @@ async def test_a_device_that_fits_several_profiles_is_shown_with_no_steps(capsys
         words = ["--range", server.host, "--port", str(server.port), "--unit", "1"]
         found = await figures(capsys, "discover", *words)
     assert found["setup_on_device"] == []
+
+
+def test_the_counts_in_the_document_are_those_of_the_list():
+    told = (Path(__file__).parents[3] / "docs" / "profiles.md").read_text("utf-8")
+    line = re.search(r"knows (\d+) profiles: ([^;]+);", told)
+    assert line is not None
+    listed = Counter(one.kind for one in matching_profiles())
+    assert int(line[1]) == listed.total()
+    assert {kind: int(count) for count, kind in re.findall(r"(\d+) (\w+)", line[2])} == listed
