@@ -22,6 +22,7 @@ from optimizer.core.planning import Live, Planned, Refused, plan_of, plan_proble
 from optimizer.core.problem import Problem
 from optimizer.core.problem_money import Dynamic
 from optimizer.core.problem_state import Session, Target
+from optimizer.service.engine import DEADLINE_S, LEASE_S
 from optimizer.service.heat import HeatStores
 from optimizer.service.memory import SiteMemory
 from optimizer.service.observed import problem_of
@@ -31,9 +32,6 @@ from optimizer.service.record import Outlook, SiteRecord
 PERIOD_S: Final[float] = 300.0
 LEAST_S: Final[float] = 15.0
 """Happenings closer than this share a plan."""
-LEASE_S: Final[float] = 900.0
-"""Two plans may be lost on the way before the site falls back to its own rules."""
-DEADLINE_S: Final[float] = 10.0
 DEVIATION_S: Final[float] = 150.0
 """Chargers and cars take a minute or two to follow a plan: only what lasts longer is a deviation."""
 DEVIATION_KW: Final[float] = 3.0

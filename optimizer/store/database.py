@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 
 from interfaces.errors import UserError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 BUSY_S: Final[float] = 30.0
 """SQLite has one writer at a time; the others wait so long."""
@@ -90,12 +91,23 @@ class Database:
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": key})
             yield
 
+    def make_schema(self, name: str) -> None:
+        """A schema of PostgreSQL beside the store's own, for tables that migrations know nothing of.
+
+        Raises:
+            StoreError: as ``begin``.
+        """
+        with self.begin() as connection:
+            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {name}"))
+
     def migrate(self) -> None:
         """Bring the tables to this program's version; several processes may ask at once.
 
         Raises:
             StoreError: the database cannot be reached.
         """
+        from alembic import command  # noqa: PLC0415  solver processes, which are many, do not pay for it
+
         try:
             command.upgrade(alembic_config(self.url), "head")
         except OperationalError as error:
@@ -108,10 +120,17 @@ class Database:
 
 def alembic_config(url: str) -> Config:
     """Alembic's configuration for the migrations inside this package."""
+    from alembic.config import Config  # noqa: PLC0415
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
     return config
+
+
+def queue_conninfo(database: Database) -> str:
+    """How libpq reaches the same PostgreSQL."""
+    return make_url(database.url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
 def migration_engine(url: str) -> Engine:

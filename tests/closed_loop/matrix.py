@@ -37,6 +37,7 @@ ROWS: Final[dict[int, tuple[str, str]]] = {
     ),
     15: ("NaN, infinities, huge numbers, double keys in a message", "refused whole; the last good one stays"),
     17: ("forged will, poisoned state", "informs nobody but people; decides nothing"),
+    19: ("optimizer's worker killed or hanging in the middle of a solve", "another one plans the site within a period"),
     20: ("two workers plan one site", "one sequence, in order; the later answer to an older problem is dropped"),
     24: ("messages doubled, or in another order", "each counts once"),
     25: ("charger refuses its connection", "its worst case stays reserved; the others notice nothing"),
