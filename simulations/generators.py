@@ -191,11 +191,29 @@ def heater_series(heater: HeaterEntry, length_s: float, rng: np.random.Generator
 
 
 def _load_series(entry: LoadSeries, files: DataFiles, clock: Clock) -> Series:
+    values = _load_values(entry, files, clock)
+    return Series(SERIES_STEP_S, (values / _rated(entry.rated, values))[:, None] * np.array(entry.peak_a))
+
+
+def _load_values(entry: LoadSeries, files: DataFiles, clock: Clock) -> Floats:
     trace = files.trace(entry, entry.column)
     at_s = np.arange(0.0, clock.length_s + SERIES_STEP_S, SERIES_STEP_S)
-    share = np.maximum(np.interp(at_s, trace.at_s, trace.values), 0.0)
-    share = share / max(float(share.max()), 1e-12)
-    return Series(SERIES_STEP_S, share[:, None] * np.array(entry.peak_a))
+    values: Floats = np.maximum(np.interp(at_s, trace.at_s, trace.values), 0.0)
+    return values
+
+
+def load_rated(entry: LoadSeries, files: DataFiles, clock: Clock) -> float:
+    """The value of the file that becomes ``peak_a``."""
+    return _rated(entry.rated, _load_values(entry, files, clock))
+
+
+def sun_rated(entry: SunFile, files: DataFiles) -> float:
+    """The value of the file that means nameplate."""
+    return _rated(entry.rated, files.trace(entry, entry.column).values)
+
+
+def _rated(told: float | None, values: Floats) -> float:
+    return max(float(values.max()), 1e-12) if told is None else told
 
 
 def sky_of(entry: GeneratedSun | SunFile, files: DataFiles, clock: Clock) -> Sky:
@@ -211,9 +229,8 @@ def sky_of(entry: GeneratedSun | SunFile, files: DataFiles, clock: Clock) -> Sky
         )
     trace = files.trace(entry, entry.column)
     at_s = np.arange(0.0, clock.length_s + SERIES_STEP_S, SERIES_STEP_S)
-    rated = float(trace.values.max()) if entry.rated is None else entry.rated
     stamped_s = trace.at_s - (SECONDS_PER_HOUR / 2 if entry.stamps == "end_of_hour" else 0.0)
-    share = np.clip(np.interp(at_s, stamped_s, trace.values) / max(rated, 1e-12), 0.0, 1.0)
+    share = np.clip(np.interp(at_s, stamped_s, trace.values) / _rated(entry.rated, trace.values), 0.0, 1.0)
     return Sky(series=(SERIES_STEP_S, share))
 
 

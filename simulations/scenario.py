@@ -126,8 +126,8 @@ class HeaterEntry:
 
 @dataclass(frozen=True, slots=True)
 class LoadSeries:
-    """A measured series; its highest value of the run becomes ``peak_a``, feed-in becomes 0. ``column`` left out: the
-    first one with power or energy in its name.
+    """A measured series, feed-in becomes 0. ``rated``: the value, in the column's own unit, that becomes ``peak_a``;
+    left out: the highest of the run. ``column`` left out: the first one with power or energy in its name.
     """
 
     __pydantic_config__ = _STRICT
@@ -135,6 +135,7 @@ class LoadSeries:
     first_day: FirstDay
     peak_a: PerPhase
     column: Column | None = None
+    rated: Positive | None = None
     time_zone: FileZone | None = None
 
 

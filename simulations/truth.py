@@ -15,7 +15,8 @@ import numpy as np
 from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_QUARTER, Floats
 from interfaces.errors import UserError
 from optimizer.service.memory import FinishedSession, Quarters
-from simulations.data_files import clock_of
+from simulations.data_files import DataFiles, clock_of
+from simulations.generators import load_rated, sun_rated
 from simulations.plant.building import Building
 from simulations.plant.grid import Grid
 from simulations.plant.pv import Inverters, Sun
@@ -85,7 +86,7 @@ def past_of(scenario: Scenario, site: SiteFacts, folder: Path | None, days: int)
     if days <= 0:
         return None
     begin_epoch_s = clock_of(scenario.start, site.time_zone, 0.0).start_epoch_s
-    before = _earlier(scenario, days)
+    before = _earlier(_scaled(scenario, site, folder), days)
     # Not a whole number of days where the clocks change in between.
     begun_epoch_s = clock_of(before.start, site.time_zone, 0.0).start_epoch_s
     before = replace(before, days=(begin_epoch_s - begun_epoch_s) / SECONDS_PER_DAY)
@@ -117,6 +118,19 @@ def past_of(scenario: Scenario, site: SiteFacts, folder: Path | None, days: int)
         if v.arrival.end_s <= world.length_s
     )
     return Past(quarters, sessions)
+
+
+def _scaled(scenario: Scenario, site: SiteFacts, folder: Path | None) -> Scenario:
+    """The same scenario with the scale of its files said: the highest value of a run is another one earlier."""
+    clock, data = clock_of(scenario.start, site.time_zone, scenario.days * SECONDS_PER_DAY), scenario.data
+    files = DataFiles(folder, clock)
+
+    def load(entry: LoadEntry) -> LoadEntry:
+        one = entry.series
+        return entry if one is None else replace(entry, series=replace(one, rated=load_rated(one, files, clock)))
+
+    sun = data.sun if not isinstance(data.sun, SunFile) else replace(data.sun, rated=sun_rated(data.sun, files))
+    return replace(scenario, data=replace(data, sun=sun, loads=tuple(load(entry) for entry in data.loads)))
 
 
 def _earlier(scenario: Scenario, days: int) -> Scenario:

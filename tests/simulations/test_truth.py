@@ -165,3 +165,21 @@ def test_files_are_read_so_many_days_earlier_and_generators_draw_anew():
     assert before.data.loads[1] == run.data.loads[1]
     assert before.data.prices is None
     assert isinstance(_earlier(scenario(sun=GeneratedSun()), 1).data.sun, GeneratedSun)
+
+
+def test_the_past_has_the_scale_of_the_run(tmp_path):
+    """The days before were twice as busy and half as sunny: what the run's highest value means, it means there too."""
+    rows = [(f"2025-10-{3 + k // 24:02d}T{k % 24:02d}:00:00", 2.0 if k < 48 else 1.0) for k in range(24 * 5)]
+    (tmp_path / "l.csv").write_text("start_local,load_kw\n" + "".join(f"{t},{v}\n" for t, v in rows))
+    (tmp_path / "w.csv").write_text("start_local,power_kw\n" + "".join(f"{t},{3.0 - v}\n" for t, v in rows))
+    day = datetime.fromisoformat("2025-10-05").date()
+    run = scenario(
+        "2024-06-03T00:00",
+        sun=SunFile("file", "w.csv", day),
+        loads=(LoadEntry("gcp", noise_a=0.0, series=LoadSeries("l.csv", day, (9.0, 9.0, 9.0))),),
+    )
+    past = past_of(replace(run, days=1.0), SITE, tmp_path, 2)
+    assert past is not None
+    first_day = slice(8, 80)
+    assert past.quarters.building_kw[first_day, 0] == pytest.approx(2 * 3 * 9.0 * 0.230, rel=0.01)
+    assert past.quarters.pv_kw[first_day, 1] == pytest.approx(0.5 * 10.0 * 0.230, rel=0.01)
