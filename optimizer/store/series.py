@@ -16,15 +16,17 @@ from sqlalchemy.exc import IntegrityError
 from interfaces.domain.units import MILLI, SECONDS_PER_DAY, Floats, Ints
 from optimizer.store.database import Database
 from optimizer.store.partitions import Partition, drop_before, ensure, partition_of
-from optimizer.store.tables import batches, energy, live
+from optimizer.store.tables import energy, live, messages
 from optimizer.store.upsert import upsert
 
 Series = Literal["live", "energy"]
 DAY_MS: Final[int] = SECONDS_PER_DAY * MILLI
 KEPT_DAYS: Final[dict[Series, int]] = {"live": 35, "energy": 3 * 366}
 """Live values serve pictures and questions about last week; energy serves bills and reports."""
-BATCHES_KEPT_DAYS: Final[int] = 60
-"""Longer than any site keeps unsent messages."""
+NAMES_KEPT_DAYS: Final[int] = 10
+"""Names of messages whose values are in the series: longer than any site keeps what it could not send."""
+BODIES_KEPT_DAYS: Final[int] = 400
+"""Events and births: a year and what the yearly report needs to be written."""
 AHEAD_DAYS: Final[int] = 3
 """Partitions are there so long before the first row wants them: whoever makes them may be away for a weekend."""
 FUTURE_MS: Final[int] = DAY_MS
@@ -47,16 +49,20 @@ class Sample:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
-    """One message: ``session`` and ``seq`` tell it from all others of its site. ``historical``: it comes from the
-    site's spool.
+class Told:
+    """One message: ``session`` and ``seq`` tell it from all others of its controller. ``at_ms``: when the fact held;
+    ``body`` where it is kept whole; ``samples`` for one of the series. ``historical``: it comes from the site's spool.
     """
 
     site: str
-    session: str
+    controller: str
+    session: int
     seq: int
-    series: Series
-    samples: tuple[Sample, ...]
+    kind: str
+    at_ms: int
+    body: str | None = None
+    series: Series = "live"
+    samples: tuple[Sample, ...] = ()
     historical: bool = False
 
 
@@ -78,16 +84,16 @@ class UnknownSite:
     reason: str
 
 
-def add_batches(database: Database, messages: Sequence[Batch], now_ms: int) -> Stored | UnknownSite:
+def add_messages(database: Database, told: Sequence[Told], now_ms: int) -> Stored | UnknownSite:
     """Store messages, all in one transaction: when this returns they are on disk, and may be acknowledged.
 
     Args:
         database: the store.
-        messages: of any sites, in any order, each at most once stored.
+        told: messages of any sites, in any order, each at most once stored.
         now_ms: of the clock; bounds what is stored.
     """
     taken, outside = [], 0
-    for message in messages:
+    for message in told:
         samples = _within(message, now_ms)
         outside += len(message.samples) - len(samples)
         taken.append((message, samples))
@@ -95,7 +101,7 @@ def add_batches(database: Database, messages: Sequence[Batch], now_ms: int) -> S
         _ensure(database, {(m.series, _part(m.series, s.time_ms)) for m, samples in taken for s in samples})
     try:
         with database.begin() as connection:
-            new = _new_keys(connection, messages, now_ms)
+            new = _new_keys(connection, told, now_ms)
             fresh = [(message, samples) for message, samples in taken if _take(new, _key(message))]
             for series in _TABLES:
                 rows = [_row(m, s) for m, samples in fresh if m.series == series for s in samples]
@@ -103,7 +109,7 @@ def add_batches(database: Database, messages: Sequence[Batch], now_ms: int) -> S
     except IntegrityError as error:
         return UnknownSite(str(error.orig).strip().partition("\n")[0])
     rows_stored = sum(len(samples) for _, samples in fresh)
-    return Stored(len(messages) - len(fresh), rows_stored, outside)
+    return Stored(len(told) - len(fresh), rows_stored, outside)
 
 
 def read_series(
@@ -135,11 +141,13 @@ def maintain_series(database: Database, now_ms: int) -> int:
             for series, days in KEPT_DAYS.items():
                 table = _TABLES[series]
                 gone += connection.execute(delete(table).where(table.c.time_ms < now_ms - days * DAY_MS)).rowcount
-        connection.execute(delete(batches).where(batches.c.received_ms < now_ms - BATCHES_KEPT_DAYS * DAY_MS))
+        received, has_body = messages.c.received_ms, messages.c.body.is_not(None)
+        connection.execute(delete(messages).where(received < now_ms - NAMES_KEPT_DAYS * DAY_MS, ~has_body))
+        connection.execute(delete(messages).where(received < now_ms - BODIES_KEPT_DAYS * DAY_MS))
     return gone
 
 
-def _within(message: Batch, now_ms: int) -> tuple[Sample, ...]:
+def _within(message: Told, now_ms: int) -> tuple[Sample, ...]:
     oldest_ms = now_ms - KEPT_DAYS[message.series] * DAY_MS
     return tuple(s for s in message.samples if oldest_ms <= s.time_ms <= now_ms + FUTURE_MS and np.isfinite(s.value))
 
@@ -153,26 +161,32 @@ def _ensure(database: Database, wanted: set[tuple[Series, Partition]]) -> None:
         ensure(database, _TABLES[series].name, partition)
 
 
-def _key(message: Batch) -> tuple[str, str, int]:
-    return message.site, message.session, message.seq
+def _key(message: Told) -> tuple[str, int, int]:
+    return message.controller, message.session, message.seq
 
 
-def _new_keys(connection: Connection, messages: Sequence[Batch], now_ms: int) -> set[tuple[str, str, int]]:
+def _new_keys(connection: Connection, told: Sequence[Told], now_ms: int) -> set[tuple[str, int, int]]:
     """Note the messages; the keys of those that were not noted before."""
-    names = ("site_id", "session", "seq", "received_ms")
-    rows = [dict(zip(names, (*key, now_ms), strict=True)) for key in sorted({_key(m) for m in messages})]
-    statement = upsert(connection, batches).returning(batches.c.site_id, batches.c.session, batches.c.seq)
-    return {(site, session, seq) for site, session, seq in connection.execute(statement, rows)} if rows else set()
+    rows = {
+        _key(message): {
+            "controller": message.controller, "session": message.session, "seq": message.seq, "site_id": message.site,
+            "kind": message.kind, "at_ms": message.at_ms, "received_ms": now_ms, "body": message.body,
+        }
+        for message in told
+    }  # fmt: skip
+    statement = upsert(connection, messages).returning(messages.c.controller, messages.c.session, messages.c.seq)
+    ordered = [rows[key] for key in sorted(rows)]
+    return {(name, session, seq) for name, session, seq in connection.execute(statement, ordered)} if rows else set()
 
 
-def _take(new: set[tuple[str, str, int]], key: tuple[str, str, int]) -> bool:
+def _take(new: set[tuple[str, int, int]], key: tuple[str, int, int]) -> bool:
     """Whether a key is new, once."""
     found = key in new
     new.discard(key)
     return found
 
 
-def _row(message: Batch, sample: Sample) -> tuple[Any, ...]:
+def _row(message: Told, sample: Sample) -> tuple[Any, ...]:
     return (
         sample.time_ms, message.site, sample.asset, sample.quantity, sample.value, sample.quality, message.historical,
     )  # fmt: skip

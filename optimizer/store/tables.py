@@ -148,19 +148,24 @@ plans: Final = Table(
     Index("ix_plans_issued_epoch_s", "issued_epoch_s"),
 )
 
-batches: Final = Table(
-    "batches",
+messages: Final = Table(
+    "messages",
     metadata,
-    Column("site_id", ID, ForeignKey("sites.id"), primary_key=True),
-    Column("session", String(64), primary_key=True, doc="of the controller's connection"),
+    Column("controller", ID, primary_key=True),
+    Column("session", BigInteger, primary_key=True, doc="one connection of the controller"),
     Column("seq", BigInteger, primary_key=True),
+    Column("site_id", ID, ForeignKey("sites.id"), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("at_ms", BigInteger, nullable=False, doc="when the fact held"),
     Column("received_ms", BigInteger, nullable=False, index=True),
+    Column("body", Text, doc="none where the series have all of it"),
+    Index("ix_messages_site_id_kind_at_ms", "site_id", "kind", "at_ms"),
 )
-"""Messages of telemetry that are stored already: one that comes twice is stored once."""
+"""What controllers said, by name: a message that comes twice is stored once. Events, births and answers whole."""
 
 
 def _series(name: str) -> Table:
-    """No foreign key and no unique key: a day of 10 000 sites is a billion rows, and ``batches`` keeps doubles out.
+    """No foreign key and no unique key: a day of 10 000 sites is a billion rows, and ``messages`` keeps doubles out.
 
     PostgreSQL keeps it in partitions by ``time_ms``; a row never moves.
     """

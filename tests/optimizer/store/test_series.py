@@ -12,12 +12,12 @@ from optimizer.store.partitions import partition_of, partitions
 from optimizer.store.series import (
     DAY_MS,
     KEPT_DAYS,
-    Batch,
     Sample,
     Series,
     Stored,
+    Told,
     UnknownSite,
-    add_batches,
+    add_messages,
     maintain_series,
     read_series,
 )
@@ -26,8 +26,9 @@ from tests.optimizer.postgres import fresh_url
 from tests.optimizer.store.kit import NOW_MS, with_sites
 
 
-def batch(seq: int, *samples: Sample, session: str = "s1", site: str = "north", **more) -> Batch:
-    return Batch(**{"site": site, "session": session, "seq": seq, "series": "live", "samples": samples, **more})
+def batch(seq: int, *samples: Sample, session: int = 1, site: str = "north", **more) -> Told:
+    known = {"site": site, "controller": f"{site}-1", "session": session, "seq": seq, "kind": "live", "at_ms": NOW_MS}
+    return Told(**{**known, "samples": samples, **more})
 
 
 def sample(offset_ms: int, value: float, asset: str = "car-1") -> Sample:
@@ -41,7 +42,7 @@ def read(database: Database, asset: str = "car-1", series: Series = "live", begi
 
 def test_values_come_back_as_they_were(database):
     with_sites(database, "north", "south")
-    found = add_batches(
+    found = add_messages(
         database,
         [
             batch(2, sample(10_000, -2.5), sample(10_000, 7.0, "car-2")),
@@ -59,11 +60,11 @@ def test_values_come_back_as_they_were(database):
 
 def test_row_24_a_message_that_comes_twice_is_stored_once(database, figure):
     with_sites(database, "north")
-    add_batches(database, [batch(1, sample(0, 1.0)), batch(2, sample(1, 2.0))], NOW_MS)
-    again = add_batches(database, [batch(2, sample(1, 5.0)), batch(3, sample(2, 3.0)), batch(1)], NOW_MS)
+    add_messages(database, [batch(1, sample(0, 1.0)), batch(2, sample(1, 2.0))], NOW_MS)
+    again = add_messages(database, [batch(2, sample(1, 5.0)), batch(3, sample(2, 3.0)), batch(1)], NOW_MS)
     assert again == Stored(repeated=2, rows=1, outside=0)
-    assert add_batches(database, [batch(4, sample(3, 4.0)), batch(4, sample(3, 4.0))], NOW_MS) == Stored(1, 1, 0)
-    other = add_batches(database, [batch(1, sample(4, 5.0), session="s2")], NOW_MS)
+    assert add_messages(database, [batch(4, sample(3, 4.0)), batch(4, sample(3, 4.0))], NOW_MS) == Stored(1, 1, 0)
+    other = add_messages(database, [batch(1, sample(4, 5.0), session=2)], NOW_MS)
     assert other == Stored(0, 1, 0), "another session counts from one again"
     assert read(database) == [(0, 1.0), (1, 2.0), (2, 3.0), (3, 4.0), (4, 5.0)]
     figure("rows doubled", 0)
@@ -71,16 +72,16 @@ def test_row_24_a_message_that_comes_twice_is_stored_once(database, figure):
 
 def test_what_is_not_stored_can_be_sent_again(database):
     with_sites(database, "north")
-    found = add_batches(database, [batch(1, sample(0, 1.0)), batch(1, sample(0, 1.0), site="nobody")], NOW_MS)
+    found = add_messages(database, [batch(1, sample(0, 1.0)), batch(1, sample(0, 1.0), site="nobody")], NOW_MS)
     assert isinstance(found, UnknownSite)
     assert read(database) == []
-    assert add_batches(database, [batch(1, sample(0, 1.0))], NOW_MS) == Stored(0, 1, 0)
+    assert add_messages(database, [batch(1, sample(0, 1.0))], NOW_MS) == Stored(0, 1, 0)
 
 
 def test_values_of_no_time_and_no_value_are_left_out_and_counted(database):
     with_sites(database, "north")
     oldest = -KEPT_DAYS["live"] * DAY_MS
-    found = add_batches(
+    found = add_messages(
         database,
         [batch(1, sample(oldest, 1.0), sample(oldest - 1, 2.0), sample(DAY_MS, 3.0), sample(DAY_MS + 1, 4.0)),
          batch(2, sample(0, math.nan), sample(0, math.inf), sample(0, 5.0))],
@@ -90,9 +91,23 @@ def test_values_of_no_time_and_no_value_are_left_out_and_counted(database):
     assert read(database) == [(oldest, 1.0), (0, 5.0), (DAY_MS, 3.0)]
 
 
+def test_events_are_kept_whole_and_longer_than_the_names_of_values(database):
+    with_sites(database, "north")
+    add_messages(database, [batch(1, sample(0, 1.0)), batch(2, kind="event", body='{"id": "fire"}')], NOW_MS)
+    query = text("SELECT kind, body FROM messages ORDER BY seq")
+    with database.begin() as connection:
+        assert connection.execute(query).all() == [("live", None), ("event", '{"id": "fire"}')]
+    maintain_series(database, NOW_MS + 399 * DAY_MS)
+    with database.begin() as connection:
+        assert connection.execute(query).all() == [("event", '{"id": "fire"}')]
+    maintain_series(database, NOW_MS + 401 * DAY_MS)
+    with database.begin() as connection:
+        assert connection.execute(query).all() == []
+
+
 def test_live_and_energy_are_two_series_and_the_spool_is_marked(database):
     with_sites(database, "north")
-    add_batches(
+    add_messages(
         database, [batch(1, sample(0, 1.0), series="energy", historical=True), batch(2, sample(0, 2.0))], NOW_MS
     )
     assert read(database, series="energy") == [(0, 1.0)]
@@ -106,16 +121,16 @@ def test_each_series_is_kept_as_long_as_it_is_worth(database):
     with_sites(database, "north")
     days = KEPT_DAYS["live"]
     for k, series in enumerate(("live", "energy")):
-        add_batches(database, [batch(k, sample(-days * DAY_MS, 1.0), sample(0, 2.0), series=series)], NOW_MS)
+        add_messages(database, [batch(k, sample(-days * DAY_MS, 1.0), sample(0, 2.0), series=series)], NOW_MS)
     assert maintain_series(database, NOW_MS) == 0
     assert maintain_series(database, NOW_MS + 2 * DAY_MS) == 1, "a row, or the partition it is in"
     assert read(database) == [(0, 2.0)]
     assert read(database, series="energy") == [(-days * DAY_MS, 1.0), (0, 2.0)]
     with database.begin() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM batches")) == 2
-    maintain_series(database, NOW_MS + 61 * DAY_MS)
+        assert connection.scalar(text("SELECT count(*) FROM messages")) == 2
+    maintain_series(database, NOW_MS + 11 * DAY_MS)
     with database.begin() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM batches")) == 0
+        assert connection.scalar(text("SELECT count(*) FROM messages")) == 0
 
 
 @pytest.mark.xdist_group("postgresql")
@@ -125,7 +140,7 @@ def test_partitions_are_there_before_the_rows(cluster: Cluster):
     assert list(partitions(database, "live")) == [f"live_202511{day}" for day in (21, 22, 23, 24)]
     assert list(partitions(database, "energy")) == ["energy_202511"]
     with_sites(database, "north")
-    add_batches(database, [batch(1, sample(0, 1.0))], NOW_MS)
+    add_messages(database, [batch(1, sample(0, 1.0))], NOW_MS)
     assert len(partitions(database, "live")) == 4
     second = Database(database.url)  # knows of no partition, and makes none twice
     maintain_series(second, NOW_MS)

@@ -67,17 +67,6 @@ def upgrade() -> None:
     op.create_index("ix_sites_organisation_id", "sites", ["organisation_id"])
 
     op.create_table(
-        "batches",
-        sa.Column("site_id", sa.String(length=64), nullable=False),
-        sa.Column("session", sa.String(length=64), nullable=False),
-        sa.Column("seq", sa.BigInteger(), nullable=False),
-        sa.Column("received_ms", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name="fk_batches_site_id"),
-        sa.PrimaryKeyConstraint("site_id", "session", "seq", name="pk_batches"),
-    )
-    op.create_index("ix_batches_received_ms", "batches", ["received_ms"])
-
-    op.create_table(
         "charging_sessions",
         sa.Column("site_id", sa.String(length=64), nullable=False),
         sa.Column("evse", sa.String(length=64), nullable=False),
@@ -99,6 +88,22 @@ def upgrade() -> None:
         sa.UniqueConstraint("serial", name="uq_controllers_serial"),
     )
     op.create_index("ix_controllers_site_id", "controllers", ["site_id"])
+
+    op.create_table(
+        "messages",
+        sa.Column("controller", sa.String(length=64), nullable=False),
+        sa.Column("session", sa.BigInteger(), nullable=False),
+        sa.Column("seq", sa.BigInteger(), nullable=False),
+        sa.Column("site_id", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("at_ms", sa.BigInteger(), nullable=False),
+        sa.Column("received_ms", sa.BigInteger(), nullable=False),
+        sa.Column("body", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name="fk_messages_site_id"),
+        sa.PrimaryKeyConstraint("controller", "session", "seq", name="pk_messages"),
+    )
+    op.create_index("ix_messages_received_ms", "messages", ["received_ms"])
+    op.create_index("ix_messages_site_id_kind_at_ms", "messages", ["site_id", "kind", "at_ms"])
 
     op.create_table(
         "planning",
