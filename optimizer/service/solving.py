@@ -22,7 +22,7 @@ from interfaces.drivers.clock import epoch_s
 from optimizer.core.codec import problem_from_json
 from optimizer.core.planning import Planned, Refused, plan_of, plan_problem
 from optimizer.core.problem import Problem
-from optimizer.service.engine import DEADLINE_S, LEASE_S, STALE_S
+from optimizer.service.engine import DEADLINE_S, STALE_S
 from optimizer.store.database import Database, StoreError
 from optimizer.store.planning import Answer, Refusal, Work, add_answers, add_refusals, work_of
 
@@ -89,8 +89,8 @@ def _solved(work: Work, plans: dict[str, Plan]) -> Answer | Refusal:
     planned = plan_problem(problem, deadline_s=DEADLINE_S)
     if isinstance(planned, Refused):
         return Refusal(work.site, work.version, "; ".join(planned.reasons))
-    lease_until_epoch_s = problem.now_epoch_s + LEASE_S
-    text_of = partial(_text, planned, problem, plans)
+    lease_until_epoch_s = problem.now_epoch_s + work.lease_s
+    text_of = partial(_text, planned, problem, work.lease_s, plans)
     return Answer(
         work.site,
         work.version,
@@ -102,10 +102,10 @@ def _solved(work: Work, plans: dict[str, Plan]) -> Answer | Refusal:
     )
 
 
-def _text(planned: Planned, problem: Problem, plans: dict[str, Plan], sequence: int) -> str:
+def _text(planned: Planned, problem: Problem, lease_s: float, plans: dict[str, Plan], sequence: int) -> str:
     site = problem.site.id
     plan_id = f"{site}-{sequence}"
-    plan = plan_of(planned, problem, plan_id=plan_id, sequence=sequence, key_id="", lease_s=LEASE_S)
+    plan = plan_of(planned, problem, plan_id=plan_id, sequence=sequence, key_id="", lease_s=lease_s)
     plans[site] = plan
     return plan_text(plan)
 

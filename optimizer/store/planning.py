@@ -30,11 +30,12 @@ _DEFLATE: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A problem that waits for its plan. ``problem``: JSON, as it was put."""
+    """A problem that waits for its plan. ``problem``: JSON, as it was put; ``lease_s``: of the plan."""
 
     site: str
     version: int
     problem: bytes
+    lease_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,18 @@ def due_epoch_s(site: str, period_s: float, after_epoch_s: float) -> float:
     return ((after_epoch_s - offset_s) // period_s + 1.0) * period_s + offset_s
 
 
-def put_problems(database: Database, problems: Mapping[str, bytes], made_epoch_s: float) -> None:
-    """The newest problem of each site, in place of the one before; from now on it waits for a plan."""
+def put_problems(database: Database, problems: Mapping[str, bytes], made_epoch_s: float, lease_s: float) -> None:
+    """The newest problem of each site, in place of the one before; from now on it waits for a plan.
+
+    Args:
+        database: the store.
+        problems: JSON by site.
+        made_epoch_s: when they were made.
+        lease_s: how long their plans may be followed without renewal.
+    """
     rows = [
         {
-            "site_id": site, "slot": slot_of(site), "version": 1, "made_epoch_s": made_epoch_s,
+            "site_id": site, "slot": slot_of(site), "version": 1, "made_epoch_s": made_epoch_s, "lease_s": lease_s,
             "problem": zlib.compress(problem, _DEFLATE), "planned_version": 0, "refused_version": 0,
             "refused_why": "", "failures": 0, "not_before_epoch_s": 0.0, "sequence": 0, "published_sequence": 0,
         }
@@ -93,7 +101,7 @@ def put_problems(database: Database, problems: Mapping[str, bytes], made_epoch_s
         statement = upsert(
             connection,
             planning,
-            replaced=("made_epoch_s", "problem", "failures", "not_before_epoch_s"),
+            replaced=("made_epoch_s", "problem", "lease_s", "failures", "not_before_epoch_s"),
             changed={"version": planning.c.version + 1},
         )
         connection.execute(statement, rows)
@@ -117,11 +125,11 @@ def sites_with_work(
 
 def work_of(database: Database, sites: Iterable[str], now_epoch_s: float, oldest_epoch_s: float) -> tuple[Work, ...]:
     """The problems of these sites that wait for a plan."""
-    columns = (planning.c.site_id, planning.c.version, planning.c.problem)
+    columns = (planning.c.site_id, planning.c.version, planning.c.problem, planning.c.lease_s)
     where = and_(planning.c.site_id.in_(list(sites)), _waits(now_epoch_s, oldest_epoch_s))
     with database.begin() as connection:
         rows = connection.execute(select(*columns).where(where).order_by(planning.c.site_id)).all()
-    return tuple(Work(site, version, zlib.decompress(problem)) for site, version, problem in rows)
+    return tuple(Work(site, version, zlib.decompress(problem), lease_s) for site, version, problem, lease_s in rows)
 
 
 def add_answers(database: Database, answers: Sequence[Answer]) -> tuple[StoredPlan, ...]:

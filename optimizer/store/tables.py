@@ -122,6 +122,7 @@ planning: Final = Table(
     Column("version", BigInteger, nullable=False, doc="of the problem; grows with each"),
     Column("made_epoch_s", Double, nullable=False, doc="when the problem was made"),
     Column("problem", LargeBinary, nullable=False, doc="JSON, deflated"),
+    Column("lease_s", Double, nullable=False, doc="of its plan"),
     Column("planned_version", BigInteger, nullable=False, doc="of the problem the newest plan answers"),
     Column("refused_version", BigInteger, nullable=False, doc="of the last problem no plan can be made for"),
     Column("refused_why", Text, nullable=False),

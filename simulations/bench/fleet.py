@@ -49,6 +49,7 @@ WARM: Final[int] = 40
 CHUNK: Final[int] = 500
 NEVER_S: Final[float] = 1e6
 """Between two sweeps: they would begin before the measurement does."""
+LEASE_S: Final[float] = 900.0
 STILL_S: Final[float] = 120.0
 """Without a plan for so long, the measurement is given up."""
 
@@ -205,7 +206,7 @@ def _news(database: Database, names: tuple[str, ...]) -> None:
     for k in range(0, len(names), CHUNK):
         some = names[k : k + CHUNK]
         bodies = {name: problem_to_json(named(variants[n % len(variants)], name)) for n, name in enumerate(some)}
-        put_problems(database, bodies, now_epoch_s)
+        put_problems(database, bodies, now_epoch_s, LEASE_S)
 
 
 def _warm(pool: SolverPool) -> None:

@@ -44,7 +44,7 @@ class Fleet:
         """A new problem of each of these sites, or of all."""
         moment = epoch_s() if now is None else now
         problems = {site: named(fleet_problem(k, moment), site) for k, site in enumerate(sites or self.links)}
-        put_problems(self.database, {site: problem_to_json(one) for site, one in problems.items()}, moment)
+        put_problems(self.database, {site: problem_to_json(one) for site, one in problems.items()}, moment, 900.0)
 
     def sent(self, site: str) -> Plan | None:
         return self.links[site].last_plan()

@@ -149,7 +149,7 @@ def test_row_19_a_solver_that_hangs_is_ended_at_its_deadline_and_the_sites_are_p
 def test_a_site_whose_solve_never_ends_is_told(fleet):
     pool = SolverPool(fleet.database.url, 1, site_s=0.3)
     warm(pool).send_signal(signal.SIGSTOP)
-    reports = []
+    reports: list[BatchReport] = []
     pool.plan(("north",), reports.append)
     until(lambda: bool(reports))
     assert reports[0].failed == {"north": "not solved within 0.3 s"}
@@ -157,7 +157,7 @@ def test_a_site_whose_solve_never_ends_is_told(fleet):
 
 
 def test_a_problem_that_makes_no_sense_is_refused_with_its_reason_and_not_tried_again(fleet, engine):
-    put_problems(fleet.database, {"north": b'{"schema": 1}'}, epoch_s())
+    put_problems(fleet.database, {"north": b'{"schema": 1}'}, epoch_s(), 900.0)
     fleet.news("south")
     until(lambda: fleet.sequence("south") == 1)
     now = epoch_s()

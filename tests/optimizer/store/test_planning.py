@@ -12,6 +12,7 @@ from optimizer.store.planning import (
     SLOTS,
     Refusal,
     StoredPlan,
+    Work,
     add_answers,
     add_refusals,
     drop_plans,
@@ -54,10 +55,10 @@ def versions(database: Database, *sites: str, now: float = NOW) -> dict[str, int
 
 def test_a_problem_waits_until_it_is_answered_and_its_plan_is_published(database):
     with_sites(database, "north", "south")
-    put_problems(database, {"north": b'{"a": 1}', "south": b"{}"}, NOW)
+    put_problems(database, {"north": b'{"a": 1}', "south": b"{}"}, NOW, 900.0)
     assert waiting(database) == ("north", "south")
     (work,) = work_of(database, ["north"], NOW, OLDEST)
-    assert (work.site, work.version, work.problem) == ("north", 1, b'{"a": 1}')
+    assert work == Work("north", 1, b'{"a": 1}', 900.0)
     add_answers(database, [answer("north", 1)])
     assert versions(database, "north", "south") == {"south": 1}
     assert waiting(database) == ("north", "south")
@@ -71,15 +72,15 @@ def test_a_problem_waits_until_it_is_answered_and_its_plan_is_published(database
 
 def test_a_new_problem_takes_the_place_of_the_one_before(database):
     with_sites(database, "north")
-    put_problems(database, {"north": b"old"}, NOW)
-    put_problems(database, {"north": b"new"}, NOW + 1)
+    put_problems(database, {"north": b"old"}, NOW, 900.0)
+    put_problems(database, {"north": b"new"}, NOW + 1, 900.0)
     (work,) = work_of(database, ["north"], NOW + 1, OLDEST)
     assert (work.version, work.problem) == (2, b"new")
 
 
 def test_an_old_problem_is_no_ground_for_a_plan(database):
     with_sites(database, "north")
-    put_problems(database, {"north": b"{}"}, NOW)
+    put_problems(database, {"north": b"{}"}, NOW, 900.0)
     assert sites_with_work(database, NOW, NOW) == ("north",)
     assert sites_with_work(database, NOW, NOW + 0.001) == ()
     assert work_of(database, ["north"], NOW, NOW + 0.001) == ()
@@ -87,12 +88,12 @@ def test_an_old_problem_is_no_ground_for_a_plan(database):
 
 def test_row_20_a_late_answer_to_an_older_problem_is_dropped(database, figure):
     with_sites(database, "north")
-    put_problems(database, {"north": b"1"}, NOW)
-    put_problems(database, {"north": b"2"}, NOW)
+    put_problems(database, {"north": b"1"}, NOW, 900.0)
+    put_problems(database, {"north": b"2"}, NOW, 900.0)
     assert [plan.sequence for plan in add_answers(database, [answer("north", 2, "newer")])] == [1]
     assert add_answers(database, [answer("north", 1, "older"), answer("north", 2, "double")]) == ()
     assert [plan.text for plan in newest_plans(database, ["north"])] == ["newer 1"]
-    put_problems(database, {"north": b"3"}, NOW)
+    put_problems(database, {"north": b"3"}, NOW, 900.0)
     assert [plan.sequence for plan in add_answers(database, [answer("north", 3)])] == [2]
     figure("late answers stored", 0)
 
@@ -108,7 +109,7 @@ def test_row_20_many_workers_on_one_site_number_its_plans_without_a_gap_or_a_dou
         database = Database(url)
         try:
             for _ in range(rounds):
-                put_problems(database, {"south": b"{}", "north": b"{}"}, NOW)
+                put_problems(database, {"south": b"{}", "north": b"{}"}, NOW, 900.0)
                 found = work_of(database, ["north", "south"], NOW, OLDEST)
                 add_answers(database, [answer(one.site, one.version) for one in reversed(found)])
                 publish(database, ["south", "north"], NOW, wire.send)
@@ -137,7 +138,7 @@ def test_row_20_many_workers_on_one_site_number_its_plans_without_a_gap_or_a_dou
 
 def test_a_plan_that_could_not_be_sent_waits(database):
     with_sites(database, "north", "south")
-    put_problems(database, {"north": b"{}", "south": b"{}"}, NOW)
+    put_problems(database, {"north": b"{}", "south": b"{}"}, NOW, 900.0)
     add_answers(database, [answer("north", 1), answer("south", 1)])
     assert publish(database, ["north", "south"], NOW, lambda plan: plan.site == "south") == ("north",)
     assert waiting(database) == ("north",)
@@ -147,7 +148,7 @@ def test_a_plan_that_could_not_be_sent_waits(database):
 
 def test_a_plan_whose_lease_is_over_is_not_sent(database):
     with_sites(database, "north")
-    put_problems(database, {"north": b"{}"}, NOW)
+    put_problems(database, {"north": b"{}"}, NOW, 900.0)
     add_answers(database, [answer("north", 1, lease_s=60.0)])
     wire = Wire()
     publish(database, ["north"], NOW + 60.0, wire.send)
@@ -157,21 +158,21 @@ def test_a_plan_whose_lease_is_over_is_not_sent(database):
 
 def test_a_refused_problem_is_not_tried_again_but_the_next_one_is(database):
     with_sites(database, "north")
-    put_problems(database, {"north": b"bad"}, NOW)
+    put_problems(database, {"north": b"bad"}, NOW, 900.0)
     add_refusals(database, [Refusal("north", 1, "the state is of another topology")])
     assert waiting(database) == ()
-    put_problems(database, {"north": b"good"}, NOW)
+    put_problems(database, {"north": b"good"}, NOW, 900.0)
     assert versions(database, "north") == {"north": 2}
 
 
 def test_failures_back_off_and_a_new_problem_is_tried_at_once(database):
     with_sites(database, "north")
-    put_problems(database, {"north": b"{}"}, NOW)
+    put_problems(database, {"north": b"{}"}, NOW, 900.0)
     for pause_s in (5.0, 20.0, 60.0, 60.0):
         note_failures(database, ["north"], NOW)
         assert waiting(database, NOW + pause_s - 0.1) == ()
         assert waiting(database, NOW + pause_s) == ("north",)
-    put_problems(database, {"north": b"{}"}, NOW)
+    put_problems(database, {"north": b"{}"}, NOW, 900.0)
     assert waiting(database) == ("north",)
     note_failures(database, ["north"], NOW)
     assert waiting(database, NOW + 5.0) == ("north",)
@@ -180,7 +181,7 @@ def test_failures_back_off_and_a_new_problem_is_tried_at_once(database):
 def test_work_by_slots(database):
     names = [f"site-{k}" for k in range(40)]
     with_sites(database, *names)
-    put_problems(database, dict.fromkeys(names, b"{}"), NOW)
+    put_problems(database, dict.fromkeys(names, b"{}"), NOW, 900.0)
     slots = slots_with_work(database, NOW, OLDEST)
     assert slots == tuple(sorted({slot_of(name) for name in names}))
     together = [name for slot in slots for name in sites_with_work(database, NOW, OLDEST, slot)]
@@ -200,7 +201,7 @@ def test_turns_are_spread_over_the_period_and_the_same_in_every_process():
 def test_old_plans_go_and_the_newest_stays(database):
     with_sites(database, "north")
     for version in (1, 2, 3):
-        put_problems(database, {"north": b"{}"}, NOW)
+        put_problems(database, {"north": b"{}"}, NOW, 900.0)
         add_answers(database, [answer("north", version)])
     assert drop_plans(database, NOW + 1.0) == 2
     assert [plan.sequence for plan in newest_plans(database, ["north", "nobody"])] == [3]

@@ -112,6 +112,7 @@ def upgrade() -> None:
         sa.Column("version", sa.BigInteger(), nullable=False),
         sa.Column("made_epoch_s", sa.Double(), nullable=False),
         sa.Column("problem", sa.LargeBinary(), nullable=False),
+        sa.Column("lease_s", sa.Double(), nullable=False),
         sa.Column("planned_version", sa.BigInteger(), nullable=False),
         sa.Column("refused_version", sa.BigInteger(), nullable=False),
         sa.Column("refused_why", sa.Text(), nullable=False),
