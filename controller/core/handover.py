@@ -155,7 +155,7 @@ def _held(
     wish: Wish, handover: Handover, state: ControllerState, topology: Topology, epoch_s: float
 ) -> tuple[Wish, Handover]:
     """No session is interrupted because the plan took over in the middle of a row."""
-    held = handover.held & state.sessions.plugged & (state.ledger.offer_ma > 0)
+    held = handover.held & state.sessions.plugged & (state.ledger.offer_ma > 0) & (state.mission.ordered == 0)
     if epoch_s >= handover.held_until_epoch_s:
         held = np.zeros_like(held)
     kept = held & (wish.want_ma < topology.min_ma)
