@@ -22,10 +22,11 @@ from typing import Any, Final
 from prometheus_client import CollectorRegistry
 
 from controller.service.binder import Binder
+from controller.service.cloud import cloud_of, with_plan
 from controller.service.enrolling import Enrolling
 from controller.service.health import Known, health, problems, view
 from controller.service.http import HttpServer, Pages
-from controller.service.journal_ring import JournalRing, RingBounds
+from controller.service.journal_ring import JournalRing, KeepWindow, RingBounds
 from controller.service.logs import Conditions
 from controller.service.messages import (
     LENGTH,
@@ -34,9 +35,11 @@ from controller.service.messages import (
     Bound,
     Entry,
     Hello,
+    PlanInForce,
     RemoteReading,
     Setup,
     SiteText,
+    StandingOrders,
     Status,
     Verdict,
     framed,
@@ -48,7 +51,9 @@ from controller.service.remote import RemoteChargers, RemoteThread
 from controller.service.service_file import ServiceConfig
 from controller.service.site_setup import SiteSetup, setup_of
 from interfaces.domain.codec import CodecError, pack, unpack_any
+from interfaces.domain.plan import Plan
 from interfaces.domain.site_yaml import MAX_BYTES
+from interfaces.domain.targets import Targets
 from interfaces.drivers.clock import monotonic_s
 from interfaces.drivers.neighbours import read_networks
 from interfaces.errors import UserError
@@ -93,6 +98,12 @@ class JournalThread:
         except queue.Full:
             self._dropped += isinstance(message, Entry)
 
+    def keep_window(self, from_epoch_s: float, to_epoch_s: float) -> int:
+        """Keep the scans between two moments (UTC); how many segments hold any."""
+        window = KeepWindow(from_epoch_s, to_epoch_s)
+        self.put(window, b"")
+        return self._ring.window(window)
+
     def close(self) -> None:
         """Write what waits, within a bounded time."""
         try:
@@ -120,9 +131,12 @@ class Gateway:
         self._writer: asyncio.StreamWriter | None = None
         self._site_seen: tuple[int, int, int] | None = None
         self._sent_text: str | None = None
+        self._greeted: Hello | None = None
+        self._plan: PlanInForce | None = None
         self._binder = Binder(config.retain_dir)
         self._remote = RemoteChargers(config.zaptec, monotonic_s, time.sleep)
         self._enrolling = None if config.enrolment is None else Enrolling(config, config.enrolment)
+        self._cloud = cloud_of(config, self.known, self._tell_field, self._journal.keep_window)
         registry = CollectorRegistry()
         registry.register(SiteCollector(self.known, monotonic_s))
         pages = {"/health": self._health, "/view": lambda: view(self.known())}
@@ -156,7 +170,8 @@ class Gateway:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._forget_site)
         self._tell_where()
         remote = RemoteThread(self._remote, self.known, self._from_thread(asyncio.get_running_loop()))
-        tasks = [asyncio.create_task(self._read_for_ever()), asyncio.create_task(self._look_for_ever())]
+        work = [self._read_for_ever(), self._look_for_ever(), *([] if self._cloud is None else [self._cloud.run()])]
+        tasks = [asyncio.create_task(one) for one in work]
         stopped = asyncio.create_task(stop.wait())
         done, _ = await asyncio.wait([stopped, *tasks], return_when=asyncio.FIRST_COMPLETED)
         for task in (*tasks, stopped):
@@ -217,9 +232,13 @@ class Gateway:
                 self._binder.sent = None
             case Setup():
                 await self._learn_site(message.site_text)
+            case PlanInForce():
+                self._plan = message
             case Entry():
-                now_s = monotonic_s()
-                self._known = replace(self._known, record=message.record, record_s=now_s, error=message.error)
+                record = with_plan(message, self._plan)
+                self._known = replace(self._known, record=record, record_s=monotonic_s(), error=message.error)
+                if self._cloud is not None and self._known.setup is not None:
+                    self._cloud.scan(record, self._known.setup)
             case Status():
                 self._known = replace(self._known, status=message)
                 await self._bind(message)
@@ -232,7 +251,11 @@ class Gateway:
             if not isinstance(setup, SiteSetup):
                 return
             self._setup = (text, setup)
+        is_new = self._known.setup is not self._setup[1] or self._known.hello is not self._greeted
         self._known = replace(self._known, setup=self._setup[1])
+        if is_new and self._cloud is not None:
+            self._greeted = self._known.hello
+            self._cloud.field_started()
 
     async def _bind(self, status: Status) -> None:
         """Learn who answers where, and tell the field process who belongs where."""
@@ -258,10 +281,10 @@ class Gateway:
 
         return tell
 
-    def _tell_field(self, reading: RemoteReading) -> None:
-        """Hand it over where somebody listens; the next one comes within a minute."""
+    def _tell_field(self, message: RemoteReading | Targets | Plan | StandingOrders) -> None:
+        """Hand it over where somebody listens. Who begins to listen is told what is in force."""
         if self._writer is not None:
-            self._writer.write(framed(pack(reading)))
+            self._writer.write(framed(pack(message)))
 
     async def _look_for_ever(self) -> None:
         while True:
@@ -269,6 +292,8 @@ class Gateway:
             self._known = replace(self._known, networks=read_networks())
             if self._enrolling is not None:
                 self._enrolling.look()
+            if self._cloud is not None:
+                self._known = replace(self._known, uplink=self._cloud.state, inbound=self._cloud.problems)
             self._conditions.update(problems(self.known(), monotonic_s()))
             await self._look_at_site()
 

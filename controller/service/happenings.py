@@ -75,7 +75,8 @@ class Happenings:
 
     def saved(self) -> bytes:
         """What is open, for ``resume`` after a restart."""
-        return json.dumps({key: [one.id, one.name, one.text, *astuple(one.place)] for key, one in self._open.items()}).encode()
+        facts = {key: [one.id, one.name, one.text, *astuple(one.place)] for key, one in self._open.items()}
+        return json.dumps(facts).encode()
 
     def resume(self, saved: bytes, now_s: float) -> None:
         """Go on from what was saved: a condition that is over by now is told as left. What is no such thing is passed

@@ -11,6 +11,7 @@ import numpy as np
 from controller.service.health_points import point_notes, point_problems
 from controller.service.messages import Hello, Status, Verdict
 from controller.service.site_setup import SiteSetup
+from controller.service.uplink_state import UplinkState, uplink_notes, uplink_problems, uplink_view
 from interfaces.domain.command import Alarm
 from interfaces.domain.image import Image, Pilot
 from interfaces.domain.reasons import Reason, sentence
@@ -30,6 +31,7 @@ class Known:
     """What the gateway knows of the field process. ``record_s``: when the newest scan arrived (monotonic).
 
     ``networks``: those this machine is in. ``enrolment``: what is wrong with the box's own certificate.
+    ``uplink``: the way to the cloud, None where there is none; ``inbound``: what of the cloud's is refused.
     """
 
     hello: Hello | None = None
@@ -44,11 +46,13 @@ class Known:
     identities: Mapping[str, str] = field(default_factory=dict)
     networks: tuple[Network, ...] = ()
     enrolment: Mapping[str, str] = field(default_factory=dict)
+    uplink: UplinkState | None = None
+    inbound: Mapping[str, str] = field(default_factory=dict)
 
 
 def problems(known: Known, now_s: float) -> dict[str, str]:
     """Condition -> sentence, for everything a person should know."""
-    found = dict(known.enrolment)
+    found = {**known.enrolment, **uplink_problems(known.uplink, now_s), **known.inbound}
     if known.record is None or known.hello is None:
         return found | {"field": "the field process has not reported a scan yet"}
     if now_s - known.record_s > SILENT_S:
@@ -74,7 +78,8 @@ def problems(known: Known, now_s: float) -> dict[str, str]:
 
 def notes(known: Known) -> dict[str, str]:
     """Condition -> sentence, for what is no fault and should be known all the same."""
-    return {} if known.status is None else point_notes(known.status.points)
+    found = uplink_notes(known.uplink)
+    return found if known.status is None else found | point_notes(known.status.points)
 
 
 def is_fatal(key: str) -> bool:
@@ -153,6 +158,7 @@ def health(known: Known, now_s: float) -> dict[str, Any]:
         "dropped_records": 0 if status is None else status.dropped,
         "lateness_ms": _ms(None if status is None else status.lateness_s),
         "work_ms": _ms(None if status is None else status.work_s),
+        "uplink": uplink_view(known.uplink),
     }
 
 

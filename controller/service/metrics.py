@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from controller.service.health import Known, problems
 from controller.service.messages import Status
+from controller.service.uplink_state import UplinkState
 from interfaces.domain.image import Image
 from interfaces.domain.telemetry import ScanRecord
 from interfaces.domain.topology import PHASES, Topology
@@ -40,6 +41,8 @@ class SiteCollector(Collector):
         lost = CounterMetricFamily("stroomwacht_journal_lost_scans", "Scans that are not in the journal")
         lost.add_metric([], known.journal_lost)
         yield lost
+        if known.uplink is not None:
+            yield from _of_uplink(known.uplink)
         if known.status is not None:
             yield from _of_status(known.status)
         if known.record is not None and known.setup is not None:
@@ -77,6 +80,19 @@ def _of_status(status: Status) -> Iterator[Metric]:
         timeouts.add_metric([point.key], point.timeouts)
     yield connected
     yield timeouts
+
+
+def _of_uplink(uplink: UplinkState) -> Iterator[Metric]:
+    connected = GaugeMetricFamily("stroomwacht_uplink_connected", "1 while the broker is connected")
+    connected.add_metric([], int(uplink.link.connected))
+    waiting = GaugeMetricFamily("stroomwacht_uplink_waiting_messages", "Messages that the cloud has not confirmed")
+    waiting.add_metric([], uplink.waiting)
+    sent = CounterMetricFamily("stroomwacht_uplink_sent_messages", "Messages that the broker took")
+    sent.add_metric([], uplink.sent)
+    lost = CounterMetricFamily("stroomwacht_uplink_lost_messages", "Messages that will never arrive", labels=["cause"])
+    for cause, count in uplink.lost.items():
+        lost.add_metric([cause], count)
+    yield from (connected, waiting, sent, lost)
 
 
 def _circuits(record: ScanRecord, topology: Topology) -> Iterator[Metric]:

@@ -56,6 +56,9 @@ class Inbound(Protocol):
     async def take(self, kind: Kind, payload: bytes) -> Sequence[Answer]:
         """Judge one message, act on it, and say what became of it."""
 
+    async def look(self) -> Sequence[Answer]:
+        """Once a second: what became of earlier messages by now."""
+
 
 @dataclass(frozen=True, slots=True)
 class UplinkConfig:
@@ -218,6 +221,8 @@ class Uplink:
             line.say(self._teller.energy(self._ended.pop(0)))
         self._tell_live(line, known, known.setup)
         self._tell_config(line, known, known.setup)
+        for kind, answer in await self._inbound.look():
+            line.say(self._teller.answer(kind, answer))
         if self._tell_events(line, known):
             await asyncio.to_thread(self._kept.put, OPEN_EVENTS, self._happenings.saved())
         now_s = self._times.now_s()

@@ -2,7 +2,7 @@
 
 A message is sent, then confirmed by a receipt of the cloud side, then forgotten. The broker's word alone is not enough:
 it takes messages also while nobody listens. What no receipt names in time waits again, and while receipts stay away
-nothing of what waits is sent; the messages of the moment are, and tell when the cloud listens again.
+of what waits only one message a minute is sent; it or a message of the moment finds out when the cloud listens again.
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ WINDOW: Final = 400
 """Messages from disk that may be on the way without a receipt; the cloud side confirms every 200 at once."""
 DIRECT: Final = 50
 """Messages of the moment that may be; more of them wait their turn on disk."""
+PROBE_S: Final = 60.0
+"""How often something from disk is tried while the cloud confirms nothing."""
 STEP_S: Final = 0.2
 DENIED_S: Final = 10.0
 """Until a refused birth or a refused message from disk is tried again."""
@@ -120,6 +122,7 @@ class Line:
         self._pace = Pace(now_s())
         self._spoken = 0
         self._leaving = False
+        self._probe_s = now_s()
         self._not_before_s = {spools.events: now_s(), spools.telemetry: now_s()}
 
     @property
@@ -230,7 +233,7 @@ class Line:
     async def _drain_for_ever(self) -> None:
         while True:
             await self._sleep(max(STEP_S, self._pace.at(self._now_s()).wait_s))
-            if self.is_open and self._confirmed:
+            if self.is_open and (self._confirmed or self._now_s() >= self._probe_s):
                 await self._drain()
 
     async def _drain(self) -> None:
@@ -245,7 +248,8 @@ class Line:
     async def _next(self, spool: Spool) -> list[Entry]:
         """As many as may go now. Finding no event that waits means that the next one need not wait."""
         self._pace = self._pace.at(self._now_s())
-        room = min(self._pace.whole, WINDOW - sum(one.waited for one in self._sent))
+        most = WINDOW if self._confirmed else 1
+        room = min(self._pace.whole, most - sum(one.waited for one in self._sent))
         if room <= 0 or self._now_s() < self._not_before_s[spool]:
             return []
         spoken = self._spoken
@@ -260,6 +264,7 @@ class Line:
         if not spool.hold(entry):
             return True
         self._pace = self._pace.taken(1)
+        self._probe_s = self._now_s() + PROBE_S
         sent = await self._send(entry, spool, Kind(entry.told.kind), entry.told.payload, waited=True)
         if not sent:
             self._not_before_s[spool] = self._now_s() + DENIED_S
@@ -326,6 +331,7 @@ class Line:
             self._rests(Kind(one.entry.told.kind))
         if late:
             self._confirmed = False
+            self._probe_s = now_s + PROBE_S
         self._sent = [one for one in self._sent if now_s - one.at_s <= self._confirm_s and not one.entry.settled]
 
     def _rests(self, kind: Kind) -> None:
