@@ -1,6 +1,8 @@
 """What perfect foresight knows: the true building and sun, and every car, those that are here and those that will come.
 
 It sees the site through the same statuses as any planner and plans with the same model; only nothing has to be guessed.
+What drivers ask for is no guess: a car whose driver wants it ready at noon is ready at noon, also where it will stand
+there until four.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ class Foresight:
     def wishes(self) -> dict[str, Target]:
         """What the cars that are here will take, and when they will leave, by EVSE."""
         assets = (asset.id for asset, tag in zip(self._topology.assets, self._plant.sessions.tags, strict=True) if tag)
-        return {evse: self._target(visit.arrival) for evse in assets if (visit := self._here(evse)) is not None}
+        return {evse: self._target(visit) for evse in assets if (visit := self._here(evse)) is not None}
 
     def to_come(self, epoch_s: float) -> tuple[Session, ...]:
         """Every car that will plug in within the horizon, with the conductors and the current it will use."""
@@ -88,7 +90,7 @@ class Foresight:
                         arrives_epoch_s=arrives_epoch_s,
                         phases_used=conductors(asset, car),  # type: ignore[arg-type]  # names of PHASES
                         max_a=max(car.max_a, asset.min_a),
-                        target=self._target(car),
+                        target=self._target(visit),
                     )
                 )
         return tuple(found)
@@ -116,9 +118,11 @@ class Foresight:
         tag = self._plant.sessions.tags[self._topology.index[evse]]
         return None if tag is None else self._visits.get(tag)
 
-    def _target(self, car: Arrival) -> Target:
-        begin_epoch_s = self._world.environment.start_epoch_s
-        return Target(unit="kwh", amount=car.energy_wh / MILLI, departure_epoch_s=begin_epoch_s + car.end_s)
+    def _target(self, visit: Visit) -> Target:
+        """What this car will take, by when its driver wants it, or leaves sooner."""
+        car, begin_epoch_s = visit.arrival, self._world.environment.start_epoch_s
+        end_s = car.end_s if visit.told_end_s is None else min(car.end_s, visit.told_end_s)
+        return Target(unit="kwh", amount=car.energy_wh / MILLI, departure_epoch_s=begin_epoch_s + end_s)
 
 
 def conductors(asset: Asset, car: Arrival) -> tuple[str, ...]:

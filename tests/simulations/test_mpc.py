@@ -248,11 +248,11 @@ def problems_of(name: StrategyName, world: World, scenario: Scenario) -> list[Pr
     return seen
 
 
-def test_perfect_foresight_knows_the_cars_that_are_here_whatever_their_drivers_said():
+def test_perfect_foresight_knows_the_cars_and_keeps_to_what_their_drivers_want():
     scenario = replace(SCENARIO, days=0.02)
     here = Arrival("e1", 100.0, 4.0 * HOUR_S, 9000.0, phases=1, max_a=13.0, tag="here")
     coming = Arrival("e0", 2.0 * HOUR_S, 4.0 * HOUR_S, 5000.0, phases=2, max_a=16.0, tag="coming")
-    visits = (Visit(here, told_end_s=9.0 * HOUR_S, told_energy_wh=60_000.0), Visit(coming))
+    visits = (Visit(here, 9.0 * HOUR_S, 60_000.0), Visit(coming, 3.0 * HOUR_S, 20_000.0))
     world = replace(small_world(scenario), visits=visits)
     begin_epoch_s = world.environment.start_epoch_s
     state = next(p.state for p in problems_of("mpc-perfect", world, scenario) if p.state.sessions)
@@ -261,7 +261,8 @@ def test_perfect_foresight_knows_the_cars_that_are_here_whatever_their_drivers_s
     assert session.max_a == 13.0
     assert session.target == Target(unit="kwh", amount=9.0, departure_epoch_s=begin_epoch_s + 4.0 * HOUR_S)
     assert announced.phases_used == ("L1", "L2")
-    assert announced.target == Target(unit="kwh", amount=5.0, departure_epoch_s=begin_epoch_s + 4.0 * HOUR_S)
+    # It stays an hour longer than its driver said, who wants it ready then all the same.
+    assert announced.target == Target(unit="kwh", amount=5.0, departure_epoch_s=begin_epoch_s + 3.0 * HOUR_S)
     # Anybody else has to see it charge, and believes the driver.
     state = next(p.state for p in problems_of("mpc", world, scenario) if p.state.sessions)
     assert state.sessions[0].max_a is None
