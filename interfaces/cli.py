@@ -56,6 +56,7 @@ COMMANDS = (
     Command("optimizer enrolment serve", "optimizer.commands:enrolment_serve", "give certificates to new controllers"),
     Command("optimizer enrolment code", "optimizer.commands:enrolment_code", "make a device's activation code"),
     Command("optimizer enrolment list", "optimizer.commands:enrolment_list", "list devices and what happened to them"),
+    Command("optimizer health", "optimizer.commands:health", "say whether the process of this container works"),
     Command("optimizer prices", "optimizer.commands:prices", "day-ahead prices from a source or a file"),
     Command("optimizer run", "optimizer.commands:run", "make and send the plans of all sites of a configuration"),
     Command("optimizer solve", "optimizer.commands:solve", "the plan of one planning problem in a file"),
@@ -64,6 +65,7 @@ COMMANDS = (
     Command("pki issue", "interfaces.commands:pki_issue", "make the key and certificate of a controller"),
     Command("pki revoke", "interfaces.commands:pki_revoke", "put a controller on the revocation list"),
     Command("pki rotate", "interfaces.commands:pki_rotate", "make a new key; the older one stays valid"),
+    Command("pki broker", "interfaces.commands:pki_broker", "write Mosquitto's configuration for these keys"),
     Command("pki status", "interfaces.commands:pki_status", "list certificates and when they expire"),
 )
 

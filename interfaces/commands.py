@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
 from interfaces.command_line import CommandParser, command_parser, print_json
-from interfaces.drivers import pki
+from interfaces.drivers import broker_files, pki
+from interfaces.drivers.broker_files import BrokerFiles
 from interfaces.errors import UserError
 
 EXIT_OK = 0
+MAX_PORT = 65535
+BROKER_USER = "mosquitto"
+"""Debian's account; Mosquitto changes to it when root starts it."""
 
 
 def pki_init(argv: list[str]) -> int:
@@ -80,6 +86,27 @@ def pki_status(argv: list[str]) -> int:
         table.add_row(e.name, f"{e.until:%Y-%m-%d}", str(e.days_left), "revoked" if e.revoked else "")
     Console().print(table)
     _warn(arguments.dir)
+    return EXIT_OK
+
+
+def pki_broker(argv: list[str]) -> int:
+    """`pki broker --dir D --out F`: Mosquitto's configuration and access rules with the paths of this installation."""
+    parser = _parser("broker", "Write Mosquitto's configuration and access rules for these keys.")
+    parser.add_argument("--out", type=Path, required=True, help="the folder for mosquitto.conf and acl")
+    parser.add_argument(
+        "--data", type=Path, default=Path("/var/lib/mosquitto"), help="where it keeps retained messages"
+    )
+    parser.add_argument("--address", default="0.0.0.0", help="where it listens (default: everywhere)")  # noqa: S104
+    parser.add_argument("--port", type=int, default=8883, help="8883, or 443 where firewalls let nothing else out")
+    arguments = parser.parse_args(argv)
+    if not 1 <= arguments.port <= MAX_PORT:
+        raise UserError(f"stroomwacht pki broker: --port: {arguments.port} is no port")
+    folder, keys, data = (path.absolute() for path in (arguments.out, arguments.dir, arguments.data))
+    files = BrokerFiles(arguments.address, arguments.port, keys, data, BROKER_USER)
+    conf = broker_files.write(folder, files)
+    with suppress(LookupError, PermissionError):  # another account, or not ours to give away: docs/broker.md says so
+        shutil.chown(folder / broker_files.ACL, BROKER_USER)
+    print(f"mosquitto -c {conf}")
     return EXIT_OK
 
 

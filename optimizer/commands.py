@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 EXIT_OK = 0
+EXIT_UNWELL = 1
 
 
 def prices(argv: list[str]) -> int:
@@ -59,3 +60,19 @@ def enrolment_list(argv: list[str]) -> int:
 
     list_devices(argv)
     return EXIT_OK
+
+
+def health(argv: list[str]) -> int:
+    """`optimizer health`: 0 while the process of this container comes round, 1 when it does not."""
+    from interfaces.command_line import command_parser, print_json  # noqa: PLC0415
+    from optimizer.service.heartbeat import SILENT_S, silent_s  # noqa: PLC0415
+
+    parser = command_parser("optimizer health", "Say whether the process of this container works.", figures=True)
+    arguments = parser.parse_args(argv)
+    age_s = silent_s()
+    well = age_s is not None and age_s <= SILENT_S
+    if arguments.json:
+        print_json({"ok": well, "silent_s": age_s})
+    else:
+        print("all is well" if well else f"no sign of life {'yet' if age_s is None else f'for {age_s:.0f} s'}")
+    return EXIT_OK if well else EXIT_UNWELL

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 import shutil
 import subprocess
@@ -18,11 +17,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from interfaces.cli import COMMANDS
-
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("controller", "forecasting", "interfaces", "optimizer", "simulations")
-LOCKS = ("controller", "dev")
+LOCKS = ("controller", "dev", "optimizer")
 MAX_TRACKED_BYTES = 600_000  # the development lock is the largest file anybody should commit
 
 # Written so that no pattern matches its own text.
@@ -128,7 +125,12 @@ def test_a_lock_holds_no_url(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "groups"), [("controller", ("", "build")), ("dev", ("", "build", "cloud", "dev", "sim"))]
+    ("name", "groups"),
+    [
+        ("controller", ("", "build")),
+        ("dev", ("", "build", "cloud", "dev", "sim")),
+        ("optimizer", ("", "build", "cloud")),
+    ],
 )
 def test_the_lock_satisfies_what_is_declared(name, groups):
     entries = locked(name)
@@ -143,9 +145,23 @@ def test_the_lock_satisfies_what_is_declared(name, groups):
             )
 
 
-def test_the_controller_runs_the_versions_the_tests_ran_with():
+def hashes(name: str) -> dict[str, set[str]]:
+    """Hashes of one lock by ``name==version``."""
+    text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
+    blocks = [block for block in re.split(r"(?m)^(?=\S)", text) if block.strip()]
+    return {block.split()[0]: set(re.findall(r"sha256:[0-9a-f]{64}\b", block)) for block in blocks}
+
+
+@pytest.mark.parametrize("lock", ["controller", "optimizer"])
+def test_what_runs_are_the_files_the_tests_ran_with(lock):
+    tested = hashes("dev")
+    assert {name for name, found in hashes(lock).items() if found != tested.get(name)} == set()
+
+
+@pytest.mark.parametrize("lock", ["controller", "optimizer"])
+def test_what_runs_are_the_versions_the_tests_ran_with(lock):
     tested = locked("dev")
-    for name, rows in locked("controller").items():
+    for name, rows in locked(lock).items():
         # Only the versions: development tools may want a package on more platforms than the controller does.
         assert {str(row.specifier) for row, _ in rows} == {str(row.specifier) for row, _ in tested[name]}
 
@@ -177,15 +193,6 @@ def test_the_dockerfile_passes_its_linter():
         [hadolint, "--no-color", "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 0, done.stdout
-
-
-def test_the_image_runs_commands_of_the_table():
-    names = {command.name for command in COMMANDS}
-    text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    lists = [json.loads(found) for found in re.findall(r"\bCMD (\[.*\])", text)]
-    commands = [" ".join(words).removeprefix("stroomwacht ") for words in lists]
-    assert len(commands) == 2, "one to run and one to check health"
-    assert all(any(command.startswith(name) for name in names) for command in commands), commands
 
 
 def third_party_imports(package: str) -> set[str]:

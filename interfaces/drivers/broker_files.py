@@ -8,7 +8,9 @@ from typing import Final
 
 from interfaces.errors import UserError
 
-TEMPLATES: Final = Path(__file__).resolve().parents[2] / "deploy"
+_INSTALLED: Final = Path(__file__).resolve().parent / "broker"
+TEMPLATES: Final = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).resolve().parents[2] / "deploy"
+"""In a wheel beside this file; in a source checkout where people look for them."""
 CONF: Final = "mosquitto.conf"
 ACL: Final = "acl"
 

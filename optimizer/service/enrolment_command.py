@@ -20,6 +20,7 @@ from optimizer.service.enrolment import ALARMS, Box, BrokerAddress, Desk
 from optimizer.service.enrolment_config import EnrolmentConfig, load_enrolment
 from optimizer.service.enrolment_http import EnrolmentApp, Pace, ServerTls
 from optimizer.service.enrolment_store import EnrolmentFile
+from optimizer.service.heartbeat import BEAT_S, Heartbeat
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,10 @@ def serve(argv: list[str]) -> None:
         signal.signal(number, lambda *_: stop.set())
     server = start(config)
     log.info("enrolment kind=serving host=%s port=%d", config.listen.host, server.port)
-    stop.wait()
+    heartbeat = Heartbeat()
+    heartbeat.beat()
+    while not stop.wait(BEAT_S):
+        heartbeat.beat()
     server.close()
 
 

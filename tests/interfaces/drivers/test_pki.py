@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from interfaces.cli import main
-from interfaces.drivers import pki
+from interfaces.drivers import broker_files, pki
 from interfaces.errors import UserError
 
 NOW = datetime.now(UTC)
@@ -235,7 +235,7 @@ WORKER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from interfaces.drivers import pki
+from interfaces.drivers import broker_files, pki
 folder, name = Path(sys.argv[1]), sys.argv[2]
 for k in range(8):
     pki.issue(folder, f"{name}-{k}", datetime.now(UTC))
@@ -250,6 +250,23 @@ def test_several_may_issue_and_revoke_at_once(folder: Path) -> None:
     made = {serial(path.read_bytes()) for path in folder.glob("w*.crt")}
     assert len(made) == 32
     assert revoked(folder) == made
+
+
+def test_the_broker_is_configured_for_these_keys(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["pki", "broker", "--dir", str(folder), "--out", str(tmp_path), "--port", "443"]
+    assert main(words) == 0
+    conf = tmp_path / "mosquitto.conf"
+    assert capsys.readouterr().out == f"mosquitto -c {conf}\n"
+    lines = conf.read_text().splitlines()
+    assert {f"cafile {folder}/ca.crt", f"crlfile {folder}/ca.crl", "listener 443 0.0.0.0", "user mosquitto"} <= set(
+        lines
+    )
+    assert f"acl_file {tmp_path}/acl" in lines
+    assert (tmp_path / "acl").read_text() == (broker_files.TEMPLATES / "acl").read_text()
+    assert main([*words[:-1], "0"]) == 2
+    assert "no port" in capsys.readouterr().err
 
 
 def test_thirty_days_ahead_a_warning(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
