@@ -66,6 +66,11 @@ class CloudSide:
         """What of the cloud's is refused."""
         return {f"cloud.refused.{kind}": text for kind, text in self._inbox.problems.items()}
 
+    @property
+    def plans_refused(self) -> int:
+        """How many plans were."""
+        return self._inbox.plans_refused
+
     def scan(self, record: ScanRecord, setup: SiteSetup) -> None:
         """Count one scan."""
         self._uplink.scan(record, setup)

@@ -60,6 +60,8 @@ class CloudInbox:
     command: Decide | None = None
     problems: dict[str, str] = field(default_factory=dict)
     """Why the newest plan or targets are not used."""
+    plans_refused: int = 0
+    """One that waits for its time is counted once."""
     _held: dict[Kind, _Held] = field(default_factory=dict)
     _waiting: dict[Kind, bytes] = field(default_factory=dict)
     _one: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -112,6 +114,7 @@ class CloudInbox:
         if found.code in LATER:
             self._waiting[kind] = payload
         text = found.text[:LONGEST_TEXT]
+        self.plans_refused += kind is Kind.PLAN and not asked_before
         known = self.problems.get(kind)
         self.problems[kind] = f"the newest {kind} from the cloud is not used: {text}"
         if self.problems[kind] != known:

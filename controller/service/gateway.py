@@ -293,7 +293,12 @@ class Gateway:
             if self._enrolling is not None:
                 self._enrolling.look()
             if self._cloud is not None:
-                self._known = replace(self._known, uplink=self._cloud.state, inbound=self._cloud.problems)
+                self._known = replace(
+                    self._known,
+                    uplink=self._cloud.state,
+                    inbound=self._cloud.problems,
+                    plans_refused=self._cloud.plans_refused,
+                )
             self._conditions.update(problems(self.known(), monotonic_s()))
             await self._look_at_site()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -48,6 +48,8 @@ class Known:
     enrolment: Mapping[str, str] = field(default_factory=dict)
     uplink: UplinkState | None = None
     inbound: Mapping[str, str] = field(default_factory=dict)
+    plans_refused: int = 0
+    """By the gateway; what the field process refused of those it was handed comes on top."""
 
 
 def problems(known: Known, now_s: float) -> dict[str, str]:
@@ -159,7 +161,16 @@ def health(known: Known, now_s: float) -> dict[str, Any]:
         "lateness_ms": _ms(None if status is None else status.lateness_s),
         "work_ms": _ms(None if status is None else status.work_s),
         "uplink": uplink_view(known.uplink),
+        "following": following(known),
     }
+
+
+def following(known: Known) -> dict[str, Any] | None:
+    """Plan or fallback: which, why, and how often it has changed since the field process began."""
+    if known.status is None:
+        return None
+    told = asdict(known.status.following)
+    return {**told, "plans_refused": told["plans_refused"] + known.plans_refused}
 
 
 def _ms(quantiles: tuple[float, float, float, float] | None) -> dict[str, float] | None:

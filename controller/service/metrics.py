@@ -44,13 +44,14 @@ class SiteCollector(Collector):
         if known.uplink is not None:
             yield from _of_uplink(known.uplink)
         if known.status is not None:
-            yield from _of_status(known.status)
+            yield from _of_status(known.status, known.plans_refused)
         if known.record is not None and known.setup is not None:
             yield from _circuits(known.record, known.setup.params.topology)
             yield from _assets(known.record, known.setup.params.topology)
 
 
-def _of_status(status: Status) -> Iterator[Metric]:
+def _of_status(status: Status, refused: int) -> Iterator[Metric]:
+    """``refused``: plans that the gateway did not hand on."""
     counters = {
         "scans": ("Scans since start", status.scans),
         "late_scans": ("Scans that began more than half a period late", status.late),
@@ -60,6 +61,10 @@ def _of_status(status: Status) -> Iterator[Metric]:
         "retain_writes": ("Records written to the retain memory", status.retain_written),
         "retain_failures": ("Records the retain memory did not take", status.retain_failed),
         "clock_steps": ("Jumps of the wall clock", status.clock_steps),
+        "plans_accepted": ("Plans taken over", status.following.plans_accepted),
+        "plan_switches": ("Changes between plan and fallback", status.following.switches),
+        "plans_refused": ("Plans that were not taken over", status.following.plans_refused + refused),
+        "fallback_seconds": ("Time without a plan", status.following.fallback_s),
     }
     for name, (text, count) in counters.items():
         family = CounterMetricFamily(f"stroomwacht_{name}", text)
