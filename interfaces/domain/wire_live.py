@@ -25,6 +25,16 @@ Row = TypeVar("Row", LiveStatus, CircuitLive, AssetLive)
 
 PLUGGED_S: Final[float] = 2.0
 """The moment of plug-in is made from two clocks and trembles by less than this."""
+STILL: Final[dict[str, float]] = {
+    "power_kw": 0.1,
+    "assets_kw": 0.2,
+    "current_a": 0.5,
+    "background_a": 0.5,
+    "energy_kwh": 0.1,
+}
+STILL_SHARE: Final = 0.01
+"""What moved by no more than this, or by no more than 1 %, since it was told is not told again before the next whole
+status: report by exception. It adds up to nothing, because it is always compared with what was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +68,16 @@ class AssetChanges:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What differs from the status of the message ``session``, ``seq``; its time is the head's. What the site has only
-    one of is told as it is, whether it changed or not.
+    """What differs from the status of the message ``seq`` of ``session`` (None: of this one); its time is the head's.
+    ``mode`` and ``plan_sequence`` None: unchanged. What the grid meter and the operator say is told as it is, changed
+    or not, since None means something there.
     """
 
     __pydantic_config__ = TOLERANT
-    session: Number
     seq: Number
-    mode: Text
-    plan_sequence: Annotated[int, Field(ge=-1, le=2**53)]
+    session: Number | None = None
+    mode: Text | None = None
+    plan_sequence: Annotated[int, Field(ge=-1, le=2**53)] | None = None
     operator_limit_w: float | None = None
     quarter_kw: float | None = None
     month_peak_kw: float | None = None
@@ -94,10 +105,14 @@ class Known:
     status: LiveStatus
 
 
-SINGLE: Final = ("mode", "plan_sequence", "operator_limit_w", "quarter_kw", "month_peak_kw")
-"""Fields of ``LiveStatus`` that changes carry as they are."""
+LASTING: Final = ("mode", "plan_sequence")
+"""Fields of ``LiveStatus`` that changes carry when they change."""
+PLAIN: Final = ("operator_limit_w", "quarter_kw", "month_peak_kw")
+"""Fields of ``LiveStatus`` that changes always carry; absent is None."""
 SAME: Final = ("site", "topology_version", "schema")
 """Fields that must not differ between a status and its changes; positions mean nothing otherwise."""
+STATE: Final = ("pilot", "plugged_in_epoch_s", "tag", "setpoint_a", "offered_a", "phases", "reason", "reachable")
+"""Fields of an asset with which everything of it is told anew: a session ends with its exact energy."""
 _DIGITS: Final[dict[str, int]] = {
     "operator_limit_w": 0, "quarter_kw": 2, "month_peak_kw": 3,
     "power_kw": 2, "assets_kw": 2, "current_a": 1, "background_a": 1, "energy_kwh": 2, "setpoint_a": 1, "offered_a": 1,
@@ -118,9 +133,10 @@ def live_of(head: Head, status: LiveStatus, base: Known | None) -> tuple[Live, K
         return Live(head, whole=now), known
     before = base.status
     changes = Changes(
-        session=base.session,
         seq=base.seq,
-        **{name: getattr(now, name) for name in SINGLE},
+        session=None if base.session == head.session else base.session,
+        **{name: getattr(now, name) for name in PLAIN},
+        **{name: getattr(now, name) for name in LASTING if getattr(now, name) != getattr(before, name)},
         circuits=CircuitChanges(**_columns(before.circuits, now.circuits)),
         assets=AssetChanges(**_columns(before.assets, now.assets)),
     )
@@ -134,13 +150,15 @@ def status_of(live: Live, base: Known | None) -> Known | str:
     changes = live.changes
     if changes is None or live.whole is not None:
         return "neither a whole status nor changes"
-    if base is None or (base.session, base.seq) != (changes.session, changes.seq):
-        return f"it counts from message {changes.session}/{changes.seq}, which is not known here"
+    session = live.head.session if changes.session is None else changes.session
+    if base is None or (base.session, base.seq) != (session, changes.seq):
+        return f"it counts from message {session}/{changes.seq}, which is not known here"
     try:
         status = replace(
             base.status,
             epoch_s=live.head.at_epoch_s,
-            **{name: getattr(changes, name) for name in SINGLE},
+            **{name: getattr(changes, name) for name in PLAIN},
+            **{name: value for name in LASTING if (value := getattr(changes, name)) is not None},
             circuits=_applied(base.status.circuits, changes.circuits),
             assets=_applied(base.status.assets, changes.assets),
         )
@@ -187,12 +205,13 @@ def _applied(rows: tuple[Any, ...], changes: CircuitChanges | AssetChanges) -> t
 
 
 def _rounded(status: LiveStatus, before: LiveStatus | None) -> LiveStatus:
-    known = {} if before is None else {one.id: one for one in before.assets}
+    assets = {} if before is None else {one.id: one for one in before.assets}
+    circuits = {} if before is None else {one.id: one for one in before.circuits}
     return replace(
         _coarse(status),
         epoch_s=round(status.epoch_s, 3),
-        circuits=tuple(_coarse(one) for one in status.circuits),
-        assets=tuple(_steady(_coarse(one), known.get(one.id)) for one in status.assets),
+        circuits=tuple(_still(_coarse(one), circuits.get(one.id)) for one in status.circuits),
+        assets=tuple(_steady(_coarse(one), assets.get(one.id)) for one in status.assets),
     )
 
 
@@ -208,8 +227,31 @@ def _round(value: Any, digits: int) -> Any:
 
 
 def _steady(now: AssetLive, before: AssetLive | None) -> AssetLive:
-    """The moment of plug-in as it was told first."""
-    old, new = None if before is None else before.plugged_in_epoch_s, now.plugged_in_epoch_s
-    if old is None or new is None or abs(new - old) > PLUGGED_S:
+    """Told anew as it is where its state changed; else what hardly moved, and the moment of plug-in, as told before."""
+    if before is None:
         return now
-    return replace(now, plugged_in_epoch_s=old)
+    old, new = before.plugged_in_epoch_s, now.plugged_in_epoch_s
+    if old is not None and new is not None and abs(new - old) <= PLUGGED_S:
+        now = replace(now, plugged_in_epoch_s=old)
+    return _still(now, before) if all(getattr(now, name) == getattr(before, name) for name in STATE) else now
+
+
+def _still(now: Row, before: Row | None) -> Row:
+    """With the value told before where it hardly moved."""
+    if before is None:
+        return now
+    kept = {}
+    for name, still in STILL.items():
+        if hasattr(now, name) and _hardly_moved(getattr(now, name), getattr(before, name), still):
+            kept[name] = getattr(before, name)
+    return replace(now, **kept) if kept else now
+
+
+def _hardly_moved(new: Any, old: Any, still: float) -> bool:
+    """Nothing that begins, ends or turns round is taken for hardly moved."""
+    if isinstance(new, tuple):
+        return all(_hardly_moved(a, b, still) for a, b in zip(new, old, strict=True))
+    if new is None or old is None:
+        return new is old
+    still = max(still, STILL_SHARE * abs(old))
+    return bool((new > 0) == (old > 0) and (new < 0) == (old < 0) and abs(new - old) <= still)

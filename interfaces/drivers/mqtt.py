@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -89,6 +90,11 @@ class Link:
     def dropped(self) -> dict[str, int]:
         """Messages lost because nobody read them in time, by filter."""
         return self._inbox.dropped
+
+    @property
+    def line(self) -> socket.socket | None:
+        """The socket of the present connection, for whoever weighs what it carries."""
+        return None if self._session is None else self._session.line
 
     async def run(self) -> None:
         """Keeps the link up until it is cancelled; then it takes leave of the broker, and no will is told."""

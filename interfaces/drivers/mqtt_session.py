@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import ssl
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -149,6 +151,12 @@ class Session(aiomqtt.Client):
             logger=self._listening_logger(),
         )
 
+    @property
+    def line(self) -> socket.socket | None:
+        """The socket below."""
+        found = self._client.socket()
+        return found if isinstance(found, socket.socket) else None
+
     async def ended(self) -> None:
         """Waits for the end of the connection and raises its cause, an ``MqttError`` or ``OSError``."""
         await asyncio.wait({self._disconnected})  # not awaited itself: a cancellation would cancel it too
@@ -166,6 +174,8 @@ class Session(aiomqtt.Client):
             return Refused(f"no topic or payload for MQTT: {error}", "message")
         if info.rc != paho.MQTT_ERR_SUCCESS:
             return Refused(paho.error_string(info.rc).rstrip(".").lower())
+        # paho 2 counts no publish as a sign of life and pings besides: 50 MB a month on a line that speaks every 10 s.
+        self._client._last_msg_out = time.monotonic()  # noqa: SLF001
         return Published() if info.is_published() else await self._acknowledged(info.mid)
 
     async def _acknowledged(self, mid: int) -> Published | Refused:

@@ -31,7 +31,7 @@ MAX_WAITING: Final[int] = 20_000
 """Messages that wait for the store; then nothing more is read, and the link's own queues say what they drop."""
 MAX_RANGES: Final[int] = 100
 """In one receipt."""
-MANY: Final[int] = 200
+MANY: Final[int] = 25
 """Stored messages of one controller that are told at once, because its disk waits to forget them."""
 
 
@@ -250,7 +250,7 @@ class Ingest:
             self._repeated.clear()
 
     def receipts(self, now_s: float, epoch_s: float) -> tuple[tuple[Address, Receipt], ...]:
-        """Receipts that are due: once a minute, less often where data is dear, at once where much waits for it."""
+        """Receipts that are due: every two minutes, less often where data is dear, at once where much waits for it."""
         due = []
         for address, names in list(self._told.items()):
             wait_s = MODES[self._mode(address)].receipt_s

@@ -89,7 +89,7 @@ class CloudLink:
         self._newest: dict[tuple[Address, Kind], Outgoing] = {}
         self._orders: deque[Outgoing] = deque()
         self._answers: dict[str, Waiting] = {}
-        self._plan_sent_s: dict[Address, float] = {}
+        self._sent_s: dict[tuple[Address, Kind], float] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._some = asyncio.Event()
         self._room = asyncio.Event()
@@ -249,11 +249,12 @@ class CloudLink:
             return next((one for one in self._newest.values() if not self._held_back(one, now_s)), None)
 
     def _held_back(self, outgoing: Outgoing, now_s: float) -> bool:
-        """Plans to a line that is paid by the megabyte keep their distance."""
-        birth, sent_s = self.birth(outgoing.address), self._plan_sent_s.get(outgoing.address)
-        if outgoing.kind is not Kind.PLAN or birth is None or sent_s is None:
+        """Plans and targets to a line that is paid by the megabyte keep their distance."""
+        birth, sent_s = self.birth(outgoing.address), self._sent_s.get((outgoing.address, outgoing.kind))
+        if birth is None or sent_s is None:
             return False
-        return now_s < sent_s + MODES[birth.mode].plan_s
+        mode = MODES[birth.mode]
+        return now_s < sent_s + (mode.plan_s if outgoing.kind is Kind.PLAN else mode.targets_s)
 
     async def _attempt(self, outgoing: Outgoing) -> None:
         left_s = None if outgoing.until_epoch_s is None else outgoing.until_epoch_s - self._epoch_s()
@@ -272,8 +273,8 @@ class CloudLink:
         )
         if isinstance(said, NotSent) and outgoing.command:
             self._answered(outgoing.command, outgoing.address, LinkError(f"the broker did not take it: {said.reason}"))
-        elif isinstance(said, Published) and outgoing.kind is Kind.PLAN:
-            self._plan_sent_s[outgoing.address] = self._now_s()
+        elif isinstance(said, Published) and not outgoing.command:
+            self._sent_s[outgoing.address, outgoing.kind] = self._now_s()
 
     def _done(self, outgoing: Outgoing) -> None:
         with self._lock:

@@ -20,6 +20,7 @@ from interfaces.domain.targets import Targets
 from interfaces.domain.wire import TargetsMessage, targets_message, write
 from interfaces.domain.wire_commands import Command, CommandAnswer, Order, RoleName, may
 from interfaces.domain.wire_head import MAJOR
+from interfaces.domain.wire_modes import MODES
 from interfaces.domain.wire_topics import Address, Kind
 from interfaces.drivers.clock import Clock, epoch_s
 from interfaces.drivers.signing import Signer
@@ -61,6 +62,7 @@ class MqttSite:
         error = LinkError(reason) if reason else self._folder.send_plan(plan)
         if error is not None:
             return error
+        plan = self._leased(plan)
         until_epoch_s = min(plan.valid_until_epoch_s, plan.lease_until_epoch_s)
         payload = self._signer.sign("plan", plan_text(plan))
         return self._cloud.publish(Outgoing(self._address, Kind.PLAN, payload, until_epoch_s))
@@ -92,6 +94,12 @@ class MqttSite:
             actor, role, order,
         )  # fmt: skip
         return self._cloud.order(self._address, command, self._signer)
+
+    def _leased(self, plan: Plan) -> Plan:
+        """The plan with a lease that lasts until the next one may come."""
+        birth = self._cloud.birth(self._address)
+        lease_s = 0.0 if birth is None else MODES[birth.mode].lease_s
+        return replace(plan, lease_until_epoch_s=max(plan.lease_until_epoch_s, plan.issued_epoch_s + lease_s))
 
     def _news(self, message: TargetsMessage) -> bool:
         last = self._targets

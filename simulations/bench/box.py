@@ -66,7 +66,7 @@ class Box:
         now_epoch_s: Clock = epoch_s,
         answers: bool = True,
     ) -> None:
-        self._address, self._verifier, self._mode = address, verifier, mode
+        self.address, self._verifier, self._mode = address, verifier, mode
         self._schemas = READS if schemas is None else schemas
         self._epoch_s, self._answers = now_epoch_s, answers
         wanted = [Subscription(one, "order") for one in address.filters]
@@ -91,20 +91,20 @@ class Box:
     async def tell(self, status: LiveStatus) -> Published | Refused:
         """The status: whole at first, then what changed."""
         self._last = status
-        live, known = live_of(self._head(), status, self._known)
+        live, known = live_of(self.head(), status, self._known)
         said = await self.say(live)
         self._known = known if isinstance(said, Published) else None
         return said
 
     async def happen(self, event: Callable[[Head], Event]) -> Published | Refused:
         """Something began or ended."""
-        return await self.say(event(self._head()))
+        return await self.say(event(self.head()))
 
     async def say(self, message: Said) -> Published | Refused:
         """Any message of the contract."""
         payload = write(message)
         kind = Kind(message.kind)
-        sent = Message(self._address.topic(kind), payload, ROUTES[kind].retained, content_type=CONTENT_TYPE)
+        sent = Message(self.address.topic(kind), payload, ROUTES[kind].retained, content_type=CONTENT_TYPE)
         said = await self.link.publish(sent)
         if isinstance(said, Published):
             self.payload_bytes += len(payload)
@@ -119,14 +119,19 @@ class Box:
             self.changed.clear()
             await self.changed.wait()
 
-    def _head(self) -> Head:
+    def head(self) -> Head:
+        """The name of the next message, and the time."""
         self._seq += 1
         return Head(self._session, self._seq - 1, round(self._epoch_s(), 3))
+
+    def forget(self) -> None:
+        """The next status is told whole."""
+        self._known = None
 
     def _will(self) -> Will:
         self._session, self._seq = max(self._session + 1, int(self._epoch_s())), 0
         offline = State(self._session, online=False, at_epoch_s=self._epoch_s())
-        return Will(Message(self._address.topic(Kind.STATE), write(offline), retain=True, content_type=CONTENT_TYPE))
+        return Will(Message(self.address.topic(Kind.STATE), write(offline), retain=True, content_type=CONTENT_TYPE))
 
     def _changed(self, state: LinkState) -> None:
         if state.connected:
@@ -147,7 +152,7 @@ class Box:
         self._known = None
         await self.say(
             Birth(
-                self._head(), "bench", self._address.site, "1", "1", self._schemas, "unknown", self._epoch_s(),
+                self.head(), "bench", self.address.site, "1", "1", self._schemas, "unknown", self._epoch_s(),
                 self._mode, again,
             )
         )  # fmt: skip
@@ -185,7 +190,7 @@ class Box:
         if isinstance(command, Command):
             self.heard.commands.append(command)
             if self._answers:
-                await self.say(CommandAnswer(self._head(), command.id, AnswerCode.DONE, f"{command.order.do} is done"))
+                await self.say(CommandAnswer(self.head(), command.id, AnswerCode.DONE, f"{command.order.do} is done"))
 
     def _opened(self, kind: Literal["plan", "targets", "command"], payload: bytes) -> Opened | None:
         opened = self._verifier.open(kind, payload)

@@ -12,7 +12,17 @@ from interfaces.domain.live import AssetLive, CircuitLive, LiveStatus
 from interfaces.domain.wire import read, write
 from interfaces.domain.wire_examples import EPOCH_S, later, status
 from interfaces.domain.wire_head import Head
-from interfaces.domain.wire_live import SAME, SINGLE, AssetChanges, CircuitChanges, Known, Live, live_of, status_of
+from interfaces.domain.wire_live import (
+    LASTING,
+    PLAIN,
+    SAME,
+    AssetChanges,
+    CircuitChanges,
+    Known,
+    Live,
+    live_of,
+    status_of,
+)
 
 SESSION = 1_793_000_000
 
@@ -30,7 +40,7 @@ def carried(live: Live) -> Live:
 def test_every_field_of_a_status_travels_in_changes_too():
     """A field that is added to the status and not to its changes would stand still at the far side."""
     names = {field.name for field in fields(LiveStatus)}
-    assert names == {*SINGLE, *SAME, "epoch_s", "circuits", "assets"}
+    assert names == {*LASTING, *PLAIN, *SAME, "epoch_s", "circuits", "assets"}
     for row, changes in ((CircuitLive, CircuitChanges), (AssetLive, AssetChanges)):
         assert {field.name for field in fields(row)} == {field.name for field in fields(changes)} | {"id"}
 
@@ -147,3 +157,53 @@ def test_both_sides_know_the_same_after_every_message(statuses):
         assert isinstance(found, Known), found
         there = found
         assert there == here
+
+
+def moved(**how) -> tuple[LiveStatus, Known, LiveStatus]:
+    """The status after a change of the first car, beside what was known before."""
+    _, known = live_of(head(1), status(), None)
+    first, *rest = known.status.assets
+    now = replace(known.status, assets=(replace(first, **how), *rest))
+    live, after = live_of(head(2), now, known)
+    assert live.changes is not None
+    return known.status, after, now
+
+
+@pytest.mark.parametrize("how", [{"power_kw": 7.30}, {"power_kw": 7.45}, {"energy_kwh": 4.35}])
+def test_what_hardly_moved_is_not_told_again(how):
+    before, after, _ = moved(**how)
+    assert after.status.assets == before.assets
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"power_kw": 7.25},
+        {"power_kw": 0.0},
+        {"power_kw": None},
+        {"energy_kwh": 4.37},
+        {"power_kw": 7.30, "setpoint_a": 15.0},
+        {"energy_kwh": 4.27, "pilot": 3},
+        {"energy_kwh": 4.27, "plugged_in_epoch_s": None},
+    ],
+)
+def test_what_moved_begins_ends_or_goes_with_another_state_is_told_as_it_is(how):
+    _, after, now = moved(**how)
+    assert after.status.assets == now.assets
+
+
+@pytest.mark.parametrize(("power_kw", "told"), [(0.04, 0.04), (-0.04, -0.04), (0.0, 0.0)])
+def test_a_little_is_not_taken_for_nothing(power_kw, told):
+    _, known = live_of(head(1), replace(status(), circuits=(replace(status().circuits[0], power_kw=0.02),)), None)
+    now = replace(known.status, circuits=(replace(known.status.circuits[0], power_kw=power_kw),))
+    _, after = live_of(head(2), now, known)
+    assert after.status.circuits[0].power_kw == (0.02 if power_kw == 0.04 else told)
+
+
+def test_a_slow_drift_is_followed():
+    _, known = live_of(head(0), status(), None)
+    for k in range(1, 200):
+        first, *rest = status().assets
+        power_kw = 7.36 - 0.01 * k
+        _, known = live_of(head(k), replace(status(), assets=(replace(first, power_kw=power_kw), *rest)), known)
+        assert known.status.assets[0].power_kw == pytest.approx(power_kw, abs=0.11)

@@ -273,7 +273,7 @@ async def test_row_12_nobody_answers_for_another(bench: Bench):
         future = bench.site().command(Pause("place-0"), actor="j.jansen", role="driver")
         async with asyncio.timeout(PATIENCE_S):
             await box.until(lambda heard: bool(heard.commands))
-        forged = CommandAnswer(other._head(), box.heard.commands[0].id, AnswerCode.DONE)
+        forged = CommandAnswer(other.head(), box.heard.commands[0].id, AnswerCode.DONE)
         assert await other.say(forged) == Published()
         await until(lambda: any(isinstance(a.message, CommandAnswer) for a in bench.shelf.kept))
         assert not future.done()
@@ -302,11 +302,13 @@ async def test_a_line_paid_by_the_megabyte_gets_plans_less_often_but_gets_the_ne
             site.send_plan(plan(sequence))
             if sequence == 1:
                 await until(lambda: not bench.cloud._newest)
-            clock[0] += 250.0
-        clock[0] = 700.0
+            clock[0] += 800.0
+        clock[0] = 1900.0
         async with asyncio.timeout(PATIENCE_S):
             await box.until(lambda heard: len(heard.plans) >= 2)
     assert [one.sequence for _, one in box.heard.plans] == [1, 3]
+    for _, one in box.heard.plans:
+        assert one.lease_until_epoch_s == pytest.approx(one.issued_epoch_s + 2700.0), "it lives until the next"
 
 
 async def test_row_15_rubbish_from_one_controller_stops_nobody(bench: Bench):
