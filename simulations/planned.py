@@ -41,7 +41,6 @@ class PlanWorld:
 
     record: SiteRecord
     models: Models
-    replan_s: float
     past: Past | None
     weather: WeatherColumns | None
     truth: Truth | None
@@ -65,7 +64,6 @@ def plan_world_of(
             plants=plants,
             use=BuildingUse(economy.building),
         ),
-        replan_s=float(economy.replan_s),
         past=past_of(scenario, site, folder, economy.history_days),
         weather=_weather(scenario, site, plants, folder),
         truth=truth_of(world, world.step_s) if name == "mpc-perfect" else None,
@@ -89,6 +87,7 @@ def _record(economy: Economy, site: SiteFacts, world: World) -> SiteRecord:
             capacity=capacity,
         ),
         batteries=_batteries(world),
+        plan_every_s=float(economy.replan_s),
     )
 
 

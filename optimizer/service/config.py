@@ -23,6 +23,7 @@ from optimizer.core.problem_state import Profile, Target, Vehicle
 from optimizer.core.problem_types import MAX_STEPS, Id
 from optimizer.service.broker_run import BrokerEntry, ControllerName, Organisation
 from optimizer.service.config_site import BufferEntry, ChargerEntry
+from optimizer.service.record import PLAN_EVERY_S
 from optimizer.service.wanted import SUFFIXES
 
 _STRICT: Final = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -33,11 +34,14 @@ WeatherWord = Literal["open_meteo", "bright_sky"]
 
 @dataclass(frozen=True, slots=True)
 class PricesEntry:
-    """Day-ahead prices of a bidding zone, the first choice first."""
+    """Day-ahead prices of a bidding zone: from ``sources``, the first choice first, or from a CSV ``file`` that
+    somebody keeps up to date.
+    """
 
     __pydantic_config__ = _STRICT
     zone: str
-    sources: Annotated[tuple[PriceWord, ...], Field(min_length=1, max_length=4)]
+    sources: Annotated[tuple[PriceWord, ...], Field(max_length=4)] = ()
+    file: FilePath | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,7 @@ class SiteEntry:
     default_target: Target | None = None
     unknown_tag: Literal["default", "nothing"] = "default"
     horizon_steps: Annotated[int, Field(ge=4, le=MAX_STEPS)] = HORIZON_STEPS
+    plan_every_s: Annotated[int, Field(ge=5, le=900)] = round(PLAN_EVERY_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +145,11 @@ def _check(file: Path, document: Document, found: OptimizerConfig) -> None:
                 "prices",
                 f"'{entry.prices.zone if entry.prices else ''}' is no bidding zone",
             ),
+            (
+                entry.prices is not None and bool(entry.prices.sources) == (entry.prices.file is not None),
+                "prices",
+                "prices come from 'sources' or from a 'file', one of the two",
+            ),
             (strange is not None, "profiles", f"the vehicle '{strange}' is not among the vehicles"),
             *_of_broker(found, entry, controllers),
             (table is not None, "schedules", f"{table} is none of {', '.join(SUFFIXES)}"),
@@ -168,5 +178,10 @@ def _placed(entry: SiteEntry, folder: Path) -> SiteEntry:
         site=folder / entry.site,
         link=folder / entry.link,
         key=None if entry.key is None else folder / entry.key,
+        prices=None if entry.prices is None else _prices_placed(entry.prices, folder),
         schedules=tuple(replace(schedule, file=folder / schedule.file) for schedule in entry.schedules),
     )
+
+
+def _prices_placed(prices: PricesEntry, folder: Path) -> PricesEntry:
+    return prices if prices.file is None else replace(prices, file=folder / prices.file)

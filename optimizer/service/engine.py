@@ -18,8 +18,6 @@ BATCH: Final[int] = 32
 """Sites that are read, stored and published together: half a second of solving."""
 STALE_S: Final[float] = float(SECONDS_PER_QUARTER)
 """A problem older than this is no ground for a plan; the lease of the last one ends about then."""
-LEASE_S: Final[float] = 900.0
-"""Of a plan: two may be lost on the way before the site falls back to its own rules."""
 DEADLINE_S: Final[float] = 10.0
 """For the solver of one site; then it gives what it has."""
 SWEEP_S: Final[float] = 15.0

@@ -22,14 +22,13 @@ from optimizer.core.planning import Live, Planned, Refused, plan_of, plan_proble
 from optimizer.core.problem import Problem
 from optimizer.core.problem_money import Dynamic
 from optimizer.core.problem_state import Session, Target
-from optimizer.service.engine import DEADLINE_S, LEASE_S
+from optimizer.service.engine import DEADLINE_S
 from optimizer.service.heat import HeatStores
 from optimizer.service.memory import SiteMemory
 from optimizer.service.observed import problem_of
 from optimizer.service.outlook import Models, expected_targets, outlook_of
 from optimizer.service.record import Outlook, SiteRecord
 
-PERIOD_S: Final[float] = 300.0
 LEAST_S: Final[float] = 15.0
 """Happenings closer than this share a plan."""
 DEVIATION_S: Final[float] = 150.0
@@ -63,7 +62,6 @@ class SitePlanner:
         record: SiteRecord,
         models: Models,
         *,
-        period_s: float = PERIOD_S,
         sequence: int = 0,
         guesses: bool = False,
     ) -> None:
@@ -72,7 +70,6 @@ class SitePlanner:
         self.heat = HeatStores(record.buffers, record.heat, record.time_zone)
         self.plan: Plan | None = None
         self.sequence = sequence
-        self._period_s = period_s
         self._live = Live()
         self._foreseen: tuple[int, Outlook] | None = None
         self._planned_epoch_s = float("-inf")
@@ -103,11 +100,11 @@ class SitePlanner:
         """Why a plan is to be made now; empty when it is not."""
         age_s = now_epoch_s - self._planned_epoch_s
         # A clock that was set back makes a negative age: the last plan tells nothing about when the next one is due.
-        if self.memory.last is None or 0.0 <= age_s < LEAST_S:
+        if self.memory.last is None or 0.0 <= age_s < min(LEAST_S, self.record.plan_every_s):
             return ""
         if self._because:
             return self._because
-        return "" if 0.0 <= age_s < self._period_s else "time"
+        return "" if 0.0 <= age_s < self.record.plan_every_s else "time"
 
     def make(
         self,
@@ -151,7 +148,7 @@ class SitePlanner:
             plan_id=f"{self.record.id}-{self.sequence}",
             sequence=self.sequence,
             key_id="",
-            lease_s=LEASE_S,
+            lease_s=self.record.lease_s,
         )
         self._note_import(self.plan, now_epoch_s)
         return Issued(self.plan, planned, problem, reason)

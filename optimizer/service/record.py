@@ -15,6 +15,9 @@ from optimizer.core.problem_state import Profile, ScheduleEntry, Vehicle
 from optimizer.core.problem_types import Block
 
 READY_AHEAD_S: Final[float] = 1800.0
+PLAN_EVERY_S: Final[float] = 300.0
+PERIODS_LEASED: Final = 3
+"""Two plans may be lost on the way before the site falls back to its own rules."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,8 @@ class HeatDemand:
 @dataclass(frozen=True, slots=True)
 class SiteRecord:
     """One site. ``evses`` overrides what the topology says of those named (efficiency, spots). ``heat``: what is drawn
-    from each of the ``buffers``. The tariff's energy price is replaced by the market's where prices arrive.
+    from each of the ``buffers``. The tariff's energy price is replaced by the market's where prices arrive. A plan is
+    made every ``plan_every_s`` and leased for three times as long.
     """
 
     id: str
@@ -52,6 +56,12 @@ class SiteRecord:
     profiles: tuple[Profile, ...] = ()
     schedule: tuple[ScheduleEntry, ...] = ()
     settings: Settings = field(default_factory=lambda: Settings(ready_ahead_s=READY_AHEAD_S))
+    plan_every_s: float = PLAN_EVERY_S
+
+    @property
+    def lease_s(self) -> float:
+        """How long a plan may be followed without renewal."""
+        return PERIODS_LEASED * self.plan_every_s
 
     def facts(self) -> SiteFacts:
         """The site as a planning problem takes it."""

@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 
@@ -25,10 +25,11 @@ from optimizer.core.check import AHEAD_S as STATE_AHEAD_S
 from optimizer.core.planning import Refused
 from optimizer.core.problem_money import Dynamic
 from optimizer.service.feed import Feed, prices_ahead, weather_columns
-from optimizer.service.horizon import PERIOD_S, Issued, SitePlanner
+from optimizer.service.file_feed import FileFeed
+from optimizer.service.horizon import Issued, SitePlanner
 from optimizer.service.outlook import Models
 from optimizer.service.port import LinkError, SiteLink, Wish
-from optimizer.service.record import SiteRecord
+from optimizer.service.record import PLAN_EVERY_S, SiteRecord
 from optimizer.service.wanted import ScheduleFile, entries_of, targets_of, wishes_of
 
 log = logging.getLogger(__name__)
@@ -47,12 +48,15 @@ MOST_READINGS: Final[int] = 20
 """Of one link in one step: a restart reads ten weeks, and the other sites wait meanwhile."""
 
 
+AnyFeed: TypeAlias = Feed[PriceSeries] | FileFeed[PriceSeries] | Feed[WeatherSeries]
+
+
 @dataclass(frozen=True, slots=True)
 class Market:
     """The prices of one zone; all sites of the zone share it."""
 
     zone: Zone
-    feed: Feed[PriceSeries]
+    feed: Feed[PriceSeries] | FileFeed[PriceSeries]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +142,7 @@ class _Site:
 class Rolling:
     """The loop. ``now_s``: monotonic; ``spread_s``: the first plans after a start are spread over so long."""
 
-    def __init__(self, tasks: Sequence[SiteTask], now_s: Clock, *, spread_s: float = PERIOD_S) -> None:
+    def __init__(self, tasks: Sequence[SiteTask], now_s: Clock, *, spread_s: float = PLAN_EVERY_S) -> None:
         self._now_s = now_s
         self._sites = [_Site(task, now_s()) for task in tasks]
         for site in self._sites:
@@ -322,9 +326,9 @@ def _differ(before: PriceSeries, after: PriceSeries, start_epoch_s: int, steps: 
     return not np.array_equal(old, new, equal_nan=True)
 
 
-def _distinct(tasks: Iterable[SiteTask]) -> list[Feed[PriceSeries] | Feed[WeatherSeries]]:
+def _distinct(tasks: Iterable[SiteTask]) -> list[AnyFeed]:
     """Every feed once, in the order of the sites."""
-    found: dict[int, Feed[PriceSeries] | Feed[WeatherSeries]] = {}
+    found: dict[int, AnyFeed] = {}
     for task in tasks:
         if task.market is not None:
             found[id(task.market.feed)] = task.market.feed

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ from interfaces.drivers.site_reader import read_site
 from interfaces.errors import UserError
 from interfaces.sources.fetching import Fetcher
 from interfaces.sources.port import SourceError
+from interfaces.sources.prices import csv_file
 from interfaces.sources.prices.known import PriceSource, price_source
 from interfaces.sources.prices.zones import find_zone
 from interfaces.sources.weather.known import weather_source
@@ -36,6 +38,7 @@ from optimizer.service.broker_run import BrokerSites
 from optimizer.service.config import OptimizerConfig, PricesEntry, SiteEntry, load_config
 from optimizer.service.config_site import buffers_with, demands_of, evses_with
 from optimizer.service.feed import Feed, price_window, weather_window
+from optimizer.service.file_feed import FileFeed
 from optimizer.service.heartbeat import Heartbeat
 from optimizer.service.local_link import LocalLink
 from optimizer.service.outlook import Models
@@ -197,6 +200,9 @@ class Tasks:
         zone = find_zone(prices.zone)
         if zone is None:
             raise UserError(f"{entry.site}: '{prices.zone}' is no bidding zone")
+        title = f"prices {zone.name}"
+        if prices.file is not None:
+            return Market(zone, FileFeed(title, prices.file, partial(csv_file.parse, zone=zone)))
         if prices not in self._markets:
             sources: list[PriceSource] = []
             for name in prices.sources:
@@ -205,7 +211,6 @@ class Tasks:
                     hint = f" (environment variable {TOKEN_VARIABLE})" if "token" in source.reason else ""
                     raise UserError(f"{source}{hint}")
                 sources.append(source)
-            title = f"prices {zone.name}"
             feed: Feed[PriceSeries] = Feed(title, sources, price_window(zone), self._fetcher, self._executor)
             self._markets[prices] = Market(zone, feed)
         return self._markets[prices]
@@ -241,6 +246,7 @@ def record_of(entry: SiteEntry, site: Site, topology: Topology) -> SiteRecord:
         contract=entry.contract,
         vehicles=entry.vehicles,
         profiles=entry.profiles,
+        plan_every_s=float(entry.plan_every_s),
         settings=Settings(
             ready_ahead_s=READY_AHEAD_S,
             horizon_steps=entry.horizon_steps,

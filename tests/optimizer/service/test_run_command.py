@@ -132,6 +132,8 @@ def test_a_silent_site_says_so(tmp_path, capsys):
         ("    prices: {zone: XX, sources: [entsoe]}\n", "'XX' is no bidding zone"),
         ("    prices: {zone: NL, sources: [nordpool]}\n", "sources"),
         ("    prices: {zone: BE, sources: [energyzero]}\n", "prices of NL only"),
+        ("    prices: {zone: BE}\n", "from 'sources' or from a 'file', one of the two"),
+        ("    prices: {zone: BE, sources: [entsoe], file: p.csv}\n", "from 'sources' or from a 'file', one of the two"),
         ("    profiles: [{tag: AA, vehicle: van}]\n", "the vehicle 'van' is not among the vehicles"),
         ("    schedules: [{file: trips.doc}]\n", "trips.doc is none of"),
         ("    pv: [{id: shed, planes: [{tilt_deg: 30, azimuth_deg: 180, kwp: 5}]}]\n", "no managed PV plant 'shed'"),
