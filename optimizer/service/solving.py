@@ -10,7 +10,8 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing.connection import Connection
@@ -34,13 +35,27 @@ PR_SET_PDEATHSIG: Final = 1
 @dataclass(frozen=True, slots=True)
 class BatchReport:
     """What became of ``sites``: ``planned`` by site, ``failed`` with the reason; the others had nothing waiting, or
-    were refused (the store says why). ``solve_s``: processor time of the solves alone.
+    were refused (the store says why). ``solve_s``: processor time from problems' bytes to plans' texts.
     """
 
     sites: tuple[str, ...]
     planned: Mapping[str, Plan] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     solve_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Of one batch: the plans, once their sequences are known, and the processor time they took."""
+
+    plans: dict[str, Plan] = field(default_factory=dict)
+    solve_s: float = 0.0
+
+    @contextmanager
+    def clocked(self) -> Iterator[None]:
+        began_s = time.process_time()
+        yield
+        self.solve_s += time.process_time() - began_s
 
 
 class Solver:
@@ -61,36 +76,35 @@ class Solver:
         answers: list[Answer] = []
         refusals: list[Refusal] = []
         failed: dict[str, str] = {}
-        plans: dict[str, Plan] = {}
-        solve_s = 0.0
+        tally = _Tally()
         for work in work_of(self._database, sites, now_epoch_s, now_epoch_s - STALE_S):
-            began_s = time.process_time()
             try:
-                found = _solved(work, plans)
+                with tally.clocked():
+                    found = _solved(work, tally)
             except Exception as error:  # the loop's one catcher: what fails here is a bug, and stays with its site
                 log.exception("solve_failed site=%s version=%d", work.site, work.version)
                 failed[work.site] = f"{type(error).__name__}: {error}"
                 continue
-            solve_s += time.process_time() - began_s
             if isinstance(found, Answer):
                 answers.append(found)
             else:
                 refusals.append(found)
         stored = {plan.site for plan in add_answers(self._database, answers)}
         add_refusals(self._database, refusals)
-        return BatchReport(sites, {site: plans[site] for site in stored}, failed, solve_s)
+        return BatchReport(sites, {site: tally.plans[site] for site in stored}, failed, tally.solve_s)
 
 
-def _solved(work: Work, plans: dict[str, Plan]) -> Answer | Refusal:
-    """``plans`` takes the plan once its sequence is known."""
+def _solved(work: Work, tally: _Tally) -> Answer | Refusal:
     problem = problem_from_json(work.problem)
     if not isinstance(problem, Problem):
         return Refusal(work.site, work.version, "; ".join(problem))
+    if problem.site.id != work.site:
+        return Refusal(work.site, work.version, f"it is a problem of the site '{problem.site.id}'")
     planned = plan_problem(problem, deadline_s=DEADLINE_S)
     if isinstance(planned, Refused):
         return Refusal(work.site, work.version, "; ".join(planned.reasons))
     lease_until_epoch_s = problem.now_epoch_s + work.lease_s
-    text_of = partial(_text, planned, problem, work.lease_s, plans)
+    text_of = partial(_text, planned, problem, work.lease_s, tally)
     return Answer(
         work.site,
         work.version,
@@ -102,12 +116,13 @@ def _solved(work: Work, plans: dict[str, Plan]) -> Answer | Refusal:
     )
 
 
-def _text(planned: Planned, problem: Problem, lease_s: float, plans: dict[str, Plan], sequence: int) -> str:
+def _text(planned: Planned, problem: Problem, lease_s: float, tally: _Tally, sequence: int) -> str:
     site = problem.site.id
     plan_id = f"{site}-{sequence}"
-    plan = plan_of(planned, problem, plan_id=plan_id, sequence=sequence, key_id="", lease_s=lease_s)
-    plans[site] = plan
-    return plan_text(plan)
+    with tally.clocked():
+        plan = plan_of(planned, problem, plan_id=plan_id, sequence=sequence, key_id="", lease_s=lease_s)
+        tally.plans[site] = plan
+        return plan_text(plan)
 
 
 def serve(pipe: Connection, url: str, parent_pid: int) -> None:

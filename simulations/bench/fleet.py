@@ -2,7 +2,7 @@
 
 What is measured is the way from a problem in the store to a plan in the store that was handed to a link; the link is
 one that counts, because ``bench link`` measures the real one. Overhead is all processor time of all processes, the
-database's too, that was not spent between a problem's bytes and the solution.
+database's too, that was not spent between a problem's bytes and the text of its plan.
 """
 
 from __future__ import annotations
