@@ -34,6 +34,8 @@ SLACK_FACTOR: Final[float] = 10.0
 """Breaking a limit against the dearest shortage: a three-phase car that overloads one conductor counts three times."""
 EARLY_EUR_PER_KWH_STEP: Final[float] = 2e-5
 """Of equal hours the earlier one: 0.4 ct/kWh over 48 h, above the solver's tolerance, below any real difference."""
+TURN_SPREAD: Final[float] = 0.5
+"""How much more the first to leave prefers earlier hours than the last."""
 HURRY_SHARE: Final[float] = 0.5
 """A session that does not defer pays for waiting, over its whole stay, at most this share of what a shortage costs."""
 
@@ -95,13 +97,24 @@ def worth_of(
     spread = float(prices.import_eur_per_kwh.max() - prices.export_eur_per_kwh.min())
     hurry = np.minimum(spread, HURRY_SHARE * base / np.maximum(windows, 1.0))
     patient = np.array([need.deferrable for need in needs], dtype=np.bool_)
+    hurry = np.maximum(hurry, EARLY_EUR_PER_KWH_STEP)
     stays = np.where(running, np.minimum(RUNNING_EUR_PER_KWH_STEP, HURRY_SHARE * base / np.maximum(windows, 1.0)), 0.0)
     return Worth(
         short_kwh=widths,
         short_eur_per_kwh=costs,
-        early_eur_per_kwh_step=np.maximum(np.where(patient, 0.0, hurry), np.maximum(stays, EARLY_EUR_PER_KWH_STEP)),
+        early_eur_per_kwh_step=_in_turn(needs) * np.maximum(np.where(patient, EARLY_EUR_PER_KWH_STEP, hurry), stays),
         slack_eur_per_kwh=SLACK_FACTOR * guaranteed_eur,
     )
+
+
+def _in_turn(needs: tuple[Need, ...]) -> Floats:
+    """(N,) from 1 for who leaves last to nearly ``1 + TURN_SPREAD``: where equal cars are too many for a circuit or a
+    peak, one after the other charges without a break. With the same preference for all they alternate by the quarter.
+    """
+    order = sorted(range(len(needs)), key=lambda i: (-needs[i].departure_epoch_s, i))
+    factor = np.ones(len(needs))
+    factor[order] += TURN_SPREAD * np.arange(len(needs)) / max(1, len(needs))
+    return factor
 
 
 def _ranks(needs: tuple[Need, ...], evses: tuple[EvseFacts, ...]) -> tuple[Floats, int]:

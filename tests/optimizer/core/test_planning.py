@@ -245,6 +245,28 @@ def test_a_car_that_charges_is_not_paused_for_a_dip_of_the_price_but_for_a_cheap
     assert row(plan(small(session("a", kwh=8.28, charging=True), tariff=night)), "a")[:8].tolist() == [0] * 8
 
 
+def pauses(planned: Planned) -> int:
+    """How often a car of the plan stops and begins again."""
+    on = planned.setpoint_ma > 0
+    return int((on[:-1] & ~on[1:]).sum() + on[-1].sum() - on.any(axis=0).sum())
+
+
+@pytest.mark.parametrize("charging", [True, False])
+@pytest.mark.parametrize("short_of", ["circuit", "peak"])
+def test_cars_that_cannot_all_charge_take_turns_of_their_whole_energy_instead_of_quarters(
+    short_of: str, charging: bool
+):
+    names = [f"s{k}" for k in range(6)]
+    cars = [session(name, kwh=12.0 + k, hours=8.0 + 0.5 * k, charging=charging) for k, name in enumerate(names)]
+    facts = site(*map(evse, names), garage_a=30.0 if short_of == "circuit" else 80.0)
+    capacity = Capacity(eur_per_kw=4.0, floor_kw=12.0, realised_kw=12.0, month="2025-11")
+    tariff = fixed() if short_of == "circuit" else replace(fixed(), capacity=capacity)
+    planned = plan(problem(*cars, facts=facts, tariff=tariff))
+    assert planned.events == ()
+    assert pauses(planned) <= 1
+    assert (planned.setpoint_ma > 0).any(axis=0).all()
+
+
 def test_a_car_that_charges_goes_on_below_the_peak_and_makes_no_new_one():
     tariff = replace(fixed(), capacity=Capacity(eur_per_kw=4.0, floor_kw=7.0, realised_kw=7.0, month="2025-11"))
     planned = plan(small(session("a", kwh=11.04, charging=True), load_kw=2.0, tariff=tariff))
