@@ -22,10 +22,11 @@ MOST_LEVELS: Final[int] = 10
 LEAST_ASSETS: Final[int] = 3
 """One charger on each phase."""
 MOST_ASSETS: Final[int] = 250
+MOST_SITES: Final[int] = 100_000
 SECONDS: Final[tuple[float, float]] = (5.0, 300.0)
 DAYS: Final[tuple[float, float]] = (0.01, 60.0)
 MOST_WORKERS: Final[int] = 64
-MOST_SITES: Final[int] = 2000
+MOST_BOXES: Final[int] = 2000
 LINK_SECONDS: Final[tuple[float, float]] = (10.0, 3600.0)
 """Each box says something at least once."""
 LEAST_MIX: Final[int] = 12
@@ -83,6 +84,7 @@ ABOUT: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
             "repeated, rebirths": "messages that came twice; births that were asked for",
             "bytes_per_site_month": "30 days of one site with all headers, both ways; the aim is 200 MB",
             "bytes_per_site_month_low_data": "the same for a line that is paid by the megabyte; the aim is 30 MB",
+            "bytes_per_site_month_seen": "what went over the lines during the measurement, times a month",
             "bytes_by_kind": "what one message of each kind costs on the line, with its acknowledgements",
             "load_1min": "processes that wanted to run: above the cores, others were waited for",
         },
@@ -105,6 +107,19 @@ ABOUT: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
         {
             "scenarios": "per scenario and strategy the figures of `simulate`, without energy_possible_kwh",
             "wall_s": "how long all of it took",
+        },
+    ),
+    "fleet": (
+        "Measure the way of many sites' problems from the store to published plans.",
+        {
+            "sites, adapter, processes": "sites of ten chargers, by which engine, solved by how many processes",
+            "solves_per_s, cores": "plans per second of wall time, processor seconds per second while it ran",
+            "solve_ms": "from a problem's bytes to its plan's text, processor time per site",
+            "overhead_ms_per_job": "all other processor time of all processes per site, the database's included",
+            "overhead_pct": "overhead over solve; the aim is at most 5",
+            "database_ms_per_job": "the part of the overhead that PostgreSQL's processes took",
+            "sites_per_core_15min": "sites that one core plans in a quarter of an hour, overhead included",
+            "failed": "attempts that made no plan",
         },
     ),
 }
@@ -180,7 +195,7 @@ def _link(argv: list[str]) -> int:
     parser.add_argument("--sites", type=int, default=500, help="number of sites (default 500)")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the measurement (default 60)")
     options = parser.parse_args(argv)
-    _within("--sites", options.sites, 1, MOST_SITES)
+    _within("--sites", options.sites, 1, MOST_BOXES)
     _within("--seconds", options.seconds, *LINK_SECONDS)
     from simulations.bench.link import bench_link  # noqa: PLC0415  the other benches do not pay for it
 
@@ -223,6 +238,21 @@ def _economy(argv: list[str]) -> int:
     return EXIT_OK
 
 
+def _fleet(argv: list[str]) -> int:
+    parser = _parser("fleet")
+    parser.add_argument("--sites", type=int, default=10_000, help="number of sites (default 10000)")
+    parser.add_argument(
+        "--adapter", choices=("inprocess", "procrastinate"), default="inprocess",
+        help="one machine and SQLite, or jobs on a PostgreSQL of its own (default inprocess)",
+    )  # fmt: skip
+    options = parser.parse_args(argv)
+    _within("--sites", options.sites, 1, MOST_SITES)
+    from simulations.bench.fleet import bench_fleet  # noqa: PLC0415  the other benches do not pay for it
+
+    _print(dataclasses.asdict(bench_fleet(options.sites, options.adapter)), as_json=options.json)
+    return EXIT_OK
+
+
 def _within(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise UserError(f"{name} is a number from {low:g} to {high:g}, not {value:g}")
@@ -243,5 +273,6 @@ _BENCHES: Final[Mapping[str, Callable[[list[str]], int]]] = {
     "io": _io,
     "link": _link,
     "mpc": _mpc,
+    "fleet": _fleet,
     "economy": _economy,
 }
