@@ -196,7 +196,7 @@ def test_the_dockerfile_passes_its_linter():
 
 
 def third_party_imports(package: str) -> set[str]:
-    """Distributions that a package imports anywhere, also inside functions."""
+    """Distributions that a package imports anywhere, also inside functions (``_typeshed`` is the type checker's)."""
     brought_by = packages_distributions()
     found: set[str] = set()
     for path in (ROOT / package).rglob("*.py"):
@@ -204,7 +204,12 @@ def third_party_imports(package: str) -> set[str]:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if isinstance(node, ast.ImportFrom) and node.module:
                 names.append(node.module)
-            roots = {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names) - set(PACKAGES)
+            roots = (
+                {name.partition(".")[0] for name in names}
+                - set(sys.stdlib_module_names)
+                - set(PACKAGES)
+                - {"_typeshed"}
+            )
             found |= {canonicalize_name(name) for root in roots for name in brought_by.get(root, [f"unknown {root}"])}
     return found
 

@@ -20,11 +20,12 @@ from optimizer.service.enrolment import ALARMS, Box, BrokerAddress, Desk
 from optimizer.service.enrolment_config import EnrolmentConfig, load_enrolment
 from optimizer.service.enrolment_http import EnrolmentApp, Pace, ServerTls
 from optimizer.service.enrolment_store import EnrolmentFile
-from optimizer.service.heartbeat import BEAT_S, Heartbeat
+from optimizer.service.heartbeat import Heartbeat
 
 log = logging.getLogger(__name__)
 
 SHOWN_EVENTS = 100
+LOOK_EVERY_S = 2.0
 MAX_CODE_DAYS = 90
 
 
@@ -43,8 +44,9 @@ def serve(argv: list[str]) -> None:
     log.info("enrolment kind=serving host=%s port=%d", config.listen.host, server.port)
     heartbeat = Heartbeat()
     heartbeat.beat()
-    while not stop.wait(BEAT_S):
+    while not stop.wait(LOOK_EVERY_S):
         heartbeat.beat()
+        publish_crl(config)
     server.close()
 
 
@@ -55,12 +57,28 @@ def start(config: EnrolmentConfig) -> WebServer:
         UserError: the authority or the address cannot be used.
     """
     tls = ServerTls(config.keys, config.hosts)
+    publish_crl(config)
     app = EnrolmentApp(desk_of(config), Pace(monotonic_s))
     host, port = config.listen.host, config.listen.port
     try:
         return WebServer(host, port, app, name="enrolment", tls=tls)
     except OSError as error:
         raise UserError(f"{host}:{port} cannot be served: {error.strerror or error}; change listen") from error
+
+
+def publish_crl(config: EnrolmentConfig) -> None:
+    """Bring the copy of the revocation list up to date. It may also change by ``pki revoke``, so it is looked at."""
+    if config.crl_copy is None:
+        return
+    try:
+        newest = (config.keys / "ca.crl").read_bytes()
+        if config.crl_copy.exists() and config.crl_copy.read_bytes() == newest:
+            return
+        aside = config.crl_copy.with_name(f".{config.crl_copy.name}.new")
+        aside.write_bytes(newest)
+        aside.replace(config.crl_copy)
+    except OSError:
+        log.exception("enrolment kind=revocation_list_not_copied")
 
 
 def desk_of(config: EnrolmentConfig) -> Desk:

@@ -40,7 +40,9 @@ class Broker:
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentConfig:
-    """``keys``: folder of ``pki init``. ``hosts``: the names and addresses under which devices reach the service."""
+    """``keys``: folder of ``pki init``. ``hosts``: the names and addresses under which devices reach the service.
+    ``crl_copy``: a file that always is the newest revocation list, for a broker that must not see the keys.
+    """
 
     __pydantic_config__ = _STRICT
     version: Literal[1]
@@ -49,6 +51,7 @@ class EnrolmentConfig:
     hosts: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)]
     broker: Broker
     listen: Listen = Listen()
+    crl_copy: FilePath | None = None
     log_level: Literal["debug", "info", "warning"] = "info"
 
 
@@ -65,4 +68,5 @@ def load_enrolment(file: Path) -> EnrolmentConfig:
     if HOST.fullmatch(found.broker.host) is None:
         raise UserError(f"{file}:{document.line_of(('broker', 'host'))} broker.host: this is no host name")
     folder = file.absolute().parent
-    return replace(found, keys=folder / found.keys, store=folder / found.store)
+    copy = None if found.crl_copy is None else folder / found.crl_copy
+    return replace(found, keys=folder / found.keys, store=folder / found.store, crl_copy=copy)
