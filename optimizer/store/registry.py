@@ -87,3 +87,11 @@ def controllers_of(database: Database, site: str) -> tuple[Controller, ...]:
     with database.begin() as connection:
         rows = connection.execute(select(*columns).where(where).order_by(controllers.c.id))
         return tuple(Controller(*row) for row in rows)
+
+
+def addresses(database: Database) -> tuple[tuple[str, str, str], ...]:
+    """(organisation, site, controller) of every controller there is."""
+    columns = (sites.c.organisation_id, sites.c.id, controllers.c.id)
+    query = select(*columns).select_from(controllers.join(sites, sites.c.id == controllers.c.site_id))
+    with database.begin() as connection:
+        return tuple((organisation, site, name) for organisation, site, name in connection.execute(query))

@@ -1,0 +1,124 @@
+"""From believed messages to rows, on both databases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import text
+
+from interfaces.domain.live import AssetLive, CircuitLive, LiveStatus
+from interfaces.domain.wire import Energy, EnergyRow, Event, Quality
+from interfaces.domain.wire_head import Head
+from interfaces.domain.wire_live import Live
+from interfaces.domain.wire_topics import Address
+from optimizer.service.ingest import Arrival, StoreError
+from optimizer.service.sql_telemetry import SqlTelemetry
+from optimizer.store.database import Database
+from optimizer.store.registry import Controller, put_controller
+from optimizer.store.series import Series, read_series
+from tests.optimizer.store.kit import NOW, NOW_MS, with_sites
+
+ADDRESS = Address("acme", "north", "north-1")
+CAR = AssetLive("car-1", 3, NOW - 600.0, 1.5, None, 7.0, 10.0, 10.0, (1, 1, 1), None, 4, reachable=True)
+GRID = CircuitLive("gcp", 9.0, 7.0, (13.0, None, 12.0), (1.0, 1.0, 1.0))
+
+
+@pytest.fixture
+def telemetry(database: Database) -> SqlTelemetry:
+    with_sites(database, "north")
+    put_controller(database, Controller("north-1", "north", None, NOW))
+    return SqlTelemetry(database, now_s=lambda: 0.0, now_epoch_s=lambda: NOW)
+
+
+def live(seq: int, offset_s: float = 0.0, *, historical: bool = False, power_kw: float | None = 7.0) -> Arrival:
+    at = NOW + offset_s
+    car = replace(CAR, power_kw=power_kw)
+    status = LiveStatus("north", "v1", at, "plan", 1, None, (GRID,), (car,))
+    return Arrival(ADDRESS, Live(Head(1, seq, at, historical=historical), whole=status), status, at)
+
+
+def rows(database: Database, asset: str, quantity: str, series: Series = "live") -> list[tuple[int, float]]:
+    times, values = read_series(database, series, "north", asset, quantity, 0, 2**60)
+    return list(zip((times - NOW_MS).tolist(), values.tolist(), strict=True))
+
+
+def test_only_registered_controllers_are_known(database):
+    with_sites(database, "north")
+    moment = [0.0]
+    telemetry = SqlTelemetry(database, now_s=lambda: moment[0])
+    assert not telemetry.knows(ADDRESS)
+    put_controller(database, Controller("north-1", "north", None, NOW))
+    assert not telemetry.knows(ADDRESS), "it asks once a minute, whoever pretends to be somebody"
+    moment[0] = 60.0
+    assert telemetry.knows(ADDRESS)
+    assert not telemetry.knows(Address("other", "north", "north-1"))
+    assert not telemetry.knows(Address("acme", "south", "north-1"))
+
+
+def test_values_are_kept_where_they_change_and_once_a_quarter(database, telemetry):
+    told = [live(1), live(2, 10.0), live(3, 20.0, power_kw=7.5), live(4, 30.0, power_kw=None), live(5, 900.0)]
+    for arrival in told:
+        assert telemetry.add([arrival]) is None
+    assert rows(database, "car-1", "power_kw") == [(0, 7.0), (20_000, 7.5), (900_000, 7.0)]
+    assert rows(database, "car-1", "setpoint_a") == [(0, 10.0), (900_000, 10.0)]
+    assert rows(database, "gcp", "current_l1_a") == [(0, 13.0), (900_000, 13.0)]
+    assert rows(database, "gcp", "current_l2_a") == [], "what was not measured is not there"
+    assert rows(database, "car-1", "energy_kwh") == [(0, 1.5), (900_000, 1.5)]
+
+
+def test_one_batch_is_as_good_as_many(database, telemetry):
+    told = [live(1), live(2, 10.0), live(3, 20.0, power_kw=7.5), live(2, 10.0)]
+    assert telemetry.add(told) is None
+    assert rows(database, "car-1", "power_kw") == [(0, 7.0), (20_000, 7.5)]
+    assert telemetry.add(told) is None
+    assert rows(database, "car-1", "power_kw") == [(0, 7.0), (20_000, 7.5)]
+
+
+def test_the_spool_does_not_hide_live_values_nor_they_it(database, telemetry):
+    telemetry.add([live(9, 60.0)])
+    telemetry.add([live(1, 0.0, historical=True), live(2, 10.0, historical=True)])
+    telemetry.add([live(10, 70.0)])
+    assert rows(database, "car-1", "power_kw") == [(0, 7.0), (60_000, 7.0)]
+
+
+def test_energy_goes_to_its_own_series_with_its_quality(database, telemetry):
+    energy = Energy(
+        Head(1, 4, NOW),
+        NOW - 900.0,
+        assets=(
+            EnergyRow("car-1", 1750.0, Quality.PARTIAL, 600.0),
+            EnergyRow("car-2", None, Quality.MISSING, 0.0),
+        ),
+        circuits=(EnergyRow("gcp", -20.0, Quality.GOOD, 900.0),),
+    )
+    assert telemetry.add([Arrival(ADDRESS, energy, None, NOW)]) is None
+    assert rows(database, "car-1", "energy_wh", "energy") == [(-900_000, 1750.0)]
+    assert rows(database, "car-2", "energy_wh", "energy") == []
+    assert rows(database, "gcp", "energy_wh", "energy") == [(-900_000, -20.0)]
+    with database.begin() as connection:
+        assert connection.scalar(text("SELECT quality FROM energy WHERE asset = 'car-1'")) == 1
+
+
+def test_events_are_kept_whole(database, telemetry):
+    event = Event(Head(1, 7, NOW), "e1", entered=True, code=12, name="meter_stale", text="the meter is silent")
+    assert telemetry.add([Arrival(ADDRESS, event, None, NOW)]) is None
+    with database.begin() as connection:
+        kind, body = connection.execute(text("SELECT kind, body FROM messages")).one()
+    assert kind == "event"
+    assert '"meter_stale"' in body
+
+
+def test_what_the_store_did_not_take_is_told_and_can_be_added_again(database, telemetry):
+    stranger = replace(live(2), address=Address("acme", "nowhere", "x"))
+    found = telemetry.add([live(1), stranger])
+    assert isinstance(found, StoreError)
+    assert rows(database, "car-1", "power_kw") == []
+    assert telemetry.add([live(1)]) is None
+    assert rows(database, "car-1", "power_kw") == [(0, 7.0)]
+
+
+def test_no_store_is_a_reason_and_changes_nobody(tmp_path):
+    telemetry = SqlTelemetry(Database(f"postgresql://postgres@/x?host={tmp_path}"))
+    assert not telemetry.knows(ADDRESS)
+    assert isinstance(telemetry.add([live(1)]), StoreError)
