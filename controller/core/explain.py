@@ -19,13 +19,6 @@ from interfaces.domain.units import Bools, Ints
 PROTECTION_REASONS: Final[tuple[int, ...]] = tuple(
     int(r) for r in (Reason.PROTECTION_REDUCE, Reason.PROTECTION_PAUSE, Reason.PROTECTION_STOP)
 )
-WAITING: Final[tuple[Reason, ...]] = (
-    Reason.SATISFIED,
-    Reason.MIN_OFF_TIME,
-    Reason.RESTART_MARGIN,
-    Reason.ROTATED,
-    Reason.QUEUED,
-)
 BY_CIRCUIT: Final[tuple[int, ...]] = (int(Reason.CIRCUIT), int(Reason.QUEUED))
 
 
@@ -43,45 +36,42 @@ def explain(
     """(N,) reason codes and (N,) binding rows. From the last stage that lowered the current back to the wish."""
     floor = floors(topology)
     want = np.maximum(wish.want_ma, 0)
-    asks = np.zeros(topology.n, dtype=np.bool_)
-    asks[list(demand.order)] = True
     capped = (env.high_ma < want) & (setpoint_ma >= np.minimum(env.high_ma, want) - topology.step_ma)
-    below_floor = (env.high_ma < floor) & (want >= floor)
-    queued = asks & ~allocation.admitted
-    waiting_off = queued & (state.timers.off_until_s > now_s)
-    on_trial = queued & demand.probation & ~waiting_off
-    rotated = _displaced(queued, demand, allocation, state, topology)
-    waiting = granted.reason != int(Reason.NONE)
+    held = (granted.reason != int(Reason.NONE)) & (setpoint_ma < allocation.amps_ma)
     reached = setpoint_ma >= np.minimum(want, topology.max_ma)
-    conditions = [
-        want < np.maximum(floor, 1),
-        below_floor,
-        allocation.on_one,
-        queued & state.sessions.satisfied,
-        waiting_off,
-        on_trial,
-        rotated,
-        queued,
-        waiting & (setpoint_ma < allocation.amps_ma),
-        reached,
-        capped,
-        allocation.binding != NOBODY,
+    stages: list[tuple[Bools, Ints | int]] = [
+        (want < np.maximum(floor, 1), wish.reason),
+        ((env.high_ma < floor) & (want >= floor), env.high_reason),
+        (allocation.on_one, int(Reason.PHASE_SWITCHING)),
+        *_waiting(demand, allocation, state, topology, now_s),
+        (held, granted.reason),
+        (reached, np.where(want >= topology.max_ma, int(Reason.WISH), wish.reason)),
+        (capped, env.high_reason),
+        (allocation.binding != NOBODY, _row_reasons(env, allocation)),
     ]
-    choices = [
-        wish.reason,
-        env.high_reason,
-        np.full(topology.n, int(Reason.PHASE_SWITCHING)),
-        *(np.full(topology.n, int(code)) for code in WAITING),
-        granted.reason,
-        np.where(want >= topology.max_ma, int(Reason.WISH), wish.reason),
-        env.high_reason,
-        _row_reasons(env, allocation),
-    ]
-    reason = np.select(conditions, choices, np.full(topology.n, int(Reason.STEP)))
+    choices = [np.broadcast_to(code, topology.n) for _, code in stages]
+    reason = np.select([where for where, _ in stages], choices, np.full(topology.n, int(Reason.STEP)))
     reason = np.where(topology.is_evse & ~state.sessions.plugged, int(Reason.NO_CAR), reason)
     reason = np.where(~np.isposinf(state.ledger.lost_s), int(Reason.UNREACHABLE), reason)
-    binding = np.where(waiting & (setpoint_ma < allocation.amps_ma), granted.binding, allocation.binding)
+    binding = np.where(held, granted.binding, allocation.binding)
     return _with_circuits(reason.astype(np.int64), binding, state, topology)
+
+
+def _waiting(
+    demand: Demand, allocation: Allocation, state: ControllerState, topology: Topology, now_s: float
+) -> list[tuple[Bools, Ints | int]]:
+    """(N,) why those who ask were not admitted; the first that holds counts."""
+    asks = np.zeros(topology.n, dtype=np.bool_)
+    asks[list(demand.order)] = True
+    queued = asks & ~allocation.admitted
+    off = queued & (state.timers.off_until_s > now_s)
+    return [
+        (queued & state.sessions.satisfied, int(Reason.SATISFIED)),
+        (off, int(Reason.MIN_OFF_TIME)),
+        (queued & demand.probation & ~off, int(Reason.RESTART_MARGIN)),
+        (_displaced(queued, demand, allocation, state, topology), int(Reason.ROTATED)),
+        (queued, int(Reason.QUEUED)),
+    ]
 
 
 def _with_circuits(reason: Ints, binding: Ints, state: ControllerState, topology: Topology) -> tuple[Ints, Ints]:

@@ -148,18 +148,13 @@ def _columns(
     prices: Prices,
     previous_a: Floats,
 ) -> Cars:
-    n = len(cars)
-
-    def column(values: list[float]) -> Floats:
-        return np.array(values, dtype=np.float64).reshape(n)
-
-    feeds = column([car.discharge_a for car in cars]) > 0
-    gain = column([car.gain for car in cars])
+    n, column = len(cars), _column
+    gain, discharge = column([car.gain for car in cars]), column([car.discharge_a for car in cars])
     # A car that can feed back is reckoned at its battery, all others at the charger's meter.
-    at = np.where(feeds, gain, 1.0)
+    at = np.where(discharge > 0, gain, 1.0)
     capacity = column([need.vehicle.capacity_kwh for need in needs])
     soc_kwh = capacity * column([(need.soc_pct or 0.0) / 100 for need in needs])
-    room_kwh = np.where(feeds, capacity - soc_kwh, np.inf)
+    room_kwh = np.where(discharge > 0, capacity - soc_kwh, np.inf)
     wanted = np.minimum(column([need.energy_kwh for need in needs]) * at, room_kwh)
     stays = column([float(car.end) for car in cars]) >= steps.count
     mean_eur = max(0.0, float(np.average(prices.import_eur_per_kwh, weights=steps.dt_h)))
@@ -177,7 +172,7 @@ def _columns(
         short_kwh=_widths(worth, wanted),
         short_eur_per_kwh=worth.short_eur_per_kwh.reshape(n, SHARES + 2) / at[:, None],
         early_eur_per_kwh_step=worth.early_eur_per_kwh_step.reshape(n),
-        discharge_a=column([car.discharge_a for car in cars]),
+        discharge_a=discharge,
         soc_kwh=soc_kwh,
         floor_kwh=FLOOR_SHARE * capacity,
         capacity_kwh=capacity,
@@ -187,6 +182,10 @@ def _columns(
         previous_a=previous_a,
         churn_eur_per_kwh=CHURN_EUR_PER_KWH,
     )
+
+
+def _column(values: list[float]) -> Floats:
+    return np.array(values, dtype=np.float64)
 
 
 def _widths(worth: Worth, wanted_kwh: Floats) -> Floats:

@@ -84,17 +84,9 @@ def completed(
     curtailed_kw: Floats, buffer_kw: Floats, run_kw: Floats, bound_eur: float, status: str,
 ) -> Solution:  # fmt: skip
     """The solution that these decisions lead to."""
-    grid, cars, stores, buffers = instance.grid, instance.cars, instance.batteries, instance.buffers
+    grid, stores, buffers = instance.grid, instance.batteries, instance.buffers
     into = stores.charge_efficiency[:, None] * charge_kw - discharge_kw / stores.discharge_efficiency[:, None]
-    heat, level = np.zeros(buffer_kw.shape), buffers.heat_kwh
-    for t in range(grid.steps if len(level) else 0):
-        level = _next_heat(instance, level, t) + _at(buffers.cop, t) * grid.dt_h[t] * buffer_kw[:, t]
-        heat[:, t] = level
-    feeds = cars.discharge_a > 0.0
-    gained = (cars.kw_per_a[:, None] * grid.dt_h * car_a).sum(axis=1)
-    gained[feeds] = car_states(instance, car_a, discharge_a)[feeds, -1] - cars.soc_kwh[feeds]
-    shortage = np.clip(cars.energy_kwh - gained, 0.0, None)
-    zero = np.zeros(grid.steps)
+    shortage, zero = _shortage_kwh(instance, car_a, discharge_a), np.zeros(grid.steps)
     draft = Solution(
         car_a=car_a,
         car_discharge_a=discharge_a,
@@ -103,7 +95,7 @@ def completed(
         soc_kwh=stores.soc_kwh[:, None] + np.cumsum(grid.dt_h * into, axis=1),
         curtailed_kw=curtailed_kw,
         buffer_kw=buffer_kw,
-        heat_kwh=heat,
+        heat_kwh=_heat_states(instance, buffer_kw),
         run_kw=run_kw,
         import_kw=zero,
         export_kw=zero,
@@ -127,6 +119,25 @@ def completed(
         beyond_kw=float(beyond_kw(instance, draft).sum()),
         objective_eur=cost_eur(instance, draft),
     )
+
+
+def _shortage_kwh(instance: Instance, car_a: Floats, discharge_a: Floats) -> Floats:
+    """(N,): what each car lacks in the end."""
+    cars, feeds = instance.cars, instance.cars.discharge_a > 0.0
+    gained = (cars.kw_per_a[:, None] * instance.grid.dt_h * car_a).sum(axis=1)
+    gained[feeds] = car_states(instance, car_a, discharge_a)[feeds, -1] - cars.soc_kwh[feeds]
+    missing: Floats = np.clip(cars.energy_kwh - gained, 0.0, None)
+    return missing
+
+
+def _heat_states(instance: Instance, buffer_kw: Floats) -> Floats:
+    """(H, T): what each buffer holds at the end of each step."""
+    buffers, dt_h = instance.buffers, instance.grid.dt_h
+    heat, level = np.zeros(buffer_kw.shape), buffers.heat_kwh
+    for t in range(instance.grid.steps if len(level) else 0):
+        level = _next_heat(instance, level, t) + _at(buffers.cop, t) * dt_h[t] * buffer_kw[:, t]
+        heat[:, t] = level
+    return heat
 
 
 def _way(parent: Ints, circuit: int) -> Ints:

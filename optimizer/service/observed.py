@@ -56,19 +56,15 @@ def problem_of(
     status = memory.last
     if status is None:
         raise ValueError("no status of the site was ever seen")
-    facts = record.facts()
+    here = (asset for asset in status.assets if _wants_a_plan(asset, record, memory))
     return Problem(
         schema=1,
         now_epoch_s=now_epoch_s,
-        site=facts,
+        site=record.facts(),
         state=SiteState(
             topology_version=status.topology_version,
             taken_epoch_s=status.epoch_s,
-            sessions=tuple(
-                _session(asset, wishes, expected, memory)
-                for asset in status.assets
-                if _wants_a_plan(asset, record, memory)
-            ),
+            sessions=tuple(_session(asset, wishes, expected, memory) for asset in here),
             announced=announced,
             batteries=tuple(BatteryState(b.id, _soc(status, b.id)) for b in record.batteries),
             imported_in_quarter_kwh=memory.imported_this_quarter_kwh(),
