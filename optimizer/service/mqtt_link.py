@@ -22,7 +22,7 @@ from interfaces.domain.wire_commands import Command, CommandAnswer
 from interfaces.domain.wire_modes import MODES
 from interfaces.domain.wire_topics import ROUTES, Address, Kind, cloud_filters
 from interfaces.drivers.clock import Clock, epoch_s, monotonic_s
-from interfaces.drivers.mqtt import Broker, Link, LinkState, Message, Published, Subscription
+from interfaces.drivers.mqtt import Broker, Condition, Link, LinkState, Message, Published, Subscription
 from interfaces.drivers.mqtt import Refused as NotSent
 from interfaces.drivers.signing import Signer
 from optimizer.service.ingest import Arrival, Ingest, Refused, TelemetryStore
@@ -298,7 +298,8 @@ class CloudLink:
                 self._answered(command, waiting.address, LinkError("no answer came before the command expired"))
 
     def _on_state(self, state: LinkState) -> None:
-        self._say("broker", "" if state.connected and not state.reason else state.reason or str(state.condition))
+        if state.condition is not Condition.ENDED:  # we took leave
+            self._say("broker", "" if state.connected and not state.reason else state.reason or str(state.condition))
         self._some.set()
 
     def _say(self, key: str, text: str) -> None:

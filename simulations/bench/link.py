@@ -11,7 +11,7 @@ import asyncio
 import multiprocessing as mp
 import random
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -130,7 +130,9 @@ async def _measured(broker: LocalBroker, folder: Path, sites: int, seconds: floa
         ]
         with _workers(specs) as lines:
             figures, told = await _window(broker, cloud, window, links, lines)
-        lost = {name for one in told for name in one.told} - store.names
+        names = {name for one in told for name in one.told}
+        await _until(lambda: names <= store.names)
+        lost = names - store.names
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -173,10 +175,7 @@ async def _window(
     planning.cancel()
     with suppress(asyncio.CancelledError):
         await planning
-    for _ in range(round(DRAIN_S / LOOK_S)):
-        await asyncio.sleep(LOOK_S)
-        if not cloud.ingest.batch() and not cloud.waiting:
-            break
+    await _until(lambda: not cloud.waiting)
     told = await asyncio.gather(*(_results(line) for line in lines))
     plans = {name: sequence for one in told for name, sequence in one.plans.items()}
     sent = {
@@ -191,6 +190,14 @@ async def _window(
         "cpu_pct_broker": round(100.0 * (after[0] - before[0]) / took_s, 2),
         "cpu_pct_ingest": round(100.0 * (after[1] - before[1]) / took_s, 2),
     }, list(told)
+
+
+async def _until(done: Callable[[], bool]) -> None:
+    """Waits for what is on its way, a second at least and so long at most."""
+    for _ in range(round(DRAIN_S / LOOK_S)):
+        await asyncio.sleep(LOOK_S)
+        if done():
+            return
 
 
 async def _plan_for_ever(links: list[MqttSite]) -> None:
