@@ -88,7 +88,7 @@ async def _run(spec: Spec, line: Connection) -> None:
         await asyncio.to_thread(line.recv)  # until the cloud side has everything, so that its plans arrive too
         line.send(_told(boxes, sum(refused), seen))
     finally:
-        # Hundreds of connections end at once; what asyncio then has to say of a socket that is closed already is no news.
+        # Hundreds of connections end at once: what asyncio says of a socket that is closed already is no news.
         asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
         for task in tasks:
             task.cancel()
