@@ -45,6 +45,7 @@ from controller.service.messages import (
     framed,
 )
 from controller.service.metrics import SiteCollector
+from controller.service.notify import Notifier
 from controller.service.process import end_with_supervisor, only_one, owned_folder
 from controller.service.realtime import limit_memory
 from controller.service.remote import RemoteChargers, RemoteThread
@@ -134,6 +135,7 @@ class Gateway:
         self._greeted: Hello | None = None
         self._plan: PlanInForce | None = None
         self._binder = Binder(config.retain_dir)
+        self._notifier = Notifier()
         self._remote = RemoteChargers(config.zaptec, monotonic_s, time.sleep)
         self._enrolling = None if config.enrolment is None else Enrolling(config, config.enrolment)
         self._cloud = cloud_of(config, self.known, self._tell_field, self._journal.keep_window)
@@ -169,6 +171,7 @@ class Gateway:
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._forget_site)
         self._tell_where()
+        self._notifier.ready(f"http://{self._config.http.host}:{self._http.port}/health")
         remote = RemoteThread(self._remote, self.known, self._from_thread(asyncio.get_running_loop()))
         work = [self._read_for_ever(), self._look_for_ever(), *([] if self._cloud is None else [self._cloud.run()])]
         tasks = [asyncio.create_task(one) for one in work]
@@ -177,9 +180,11 @@ class Gateway:
         for task in (*tasks, stopped):
             task.cancel()
         await asyncio.gather(*tasks, stopped, return_exceptions=True)
+        self._notifier.stopping()
         remote.close()
         self._journal.close()
         self._http.close()
+        self._notifier.close()
         if self._enrolling is not None:
             self._enrolling.close()
         for task in done - {stopped}:
@@ -301,6 +306,7 @@ class Gateway:
                 )
             self._conditions.update(problems(self.known(), monotonic_s()))
             await self._look_at_site()
+            self._notifier.alive(monotonic_s())
 
     def _forget_site(self) -> None:
         """Look at the site file again, whether it changed or not."""

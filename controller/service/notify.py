@@ -23,11 +23,13 @@ class Notifier:
         self._pinged_s = float("-inf")
 
     def ready(self, status: str) -> None:
-        """The first scan is complete."""
+        """The process does its work: in the field process, the first scan is complete."""
         self._send(f"READY=1\nSTATUS={status}")
 
     def alive(self, now_s: float) -> None:
-        """A scan is complete and its outputs are written; only the scan itself may call this."""
+        """The loop came round. In the field process a scan is complete and its outputs are written, and only the scan
+        itself may call this.
+        """
         if now_s - self._pinged_s >= 1 / PINGS_PER_S:
             self._pinged_s = now_s
             self._send("WATCHDOG=1")

@@ -11,12 +11,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from controller.service.gateway import LOOK_EVERY_S
 from controller.service.process import RESTART_EXIT
 from controller.service.service_file import ServiceConfig, load_service
 from controller.service.supervisor import BURST, EXIT_REFUSED, INTERVAL_S, READY_S, WATCHDOG_S
 from interfaces.cli import COMMANDS
 
 DEPLOY = Path(__file__).resolve().parents[3] / "deploy"
+MOST_EXPOSED = 39
+"""3.9: what the kernel's real-time scheduling, serial lines and the network leave."""
 UNITS = ("stroomwacht-field.service", "stroomwacht-gateway.service")
 
 
@@ -58,6 +61,27 @@ def test_units_run_a_command_of_the_table(name, role):
     assert " ".join(words[1:3]) in {one.name for one in COMMANDS}
     assert words[3:5] == ["--only", role]
     assert unit(name)["User"] == ["stroomwacht"]
+
+
+def test_the_gateway_is_watched_but_given_time():
+    gateway = unit(UNITS[1])
+    assert gateway["Type"] == ["notify"]
+    assert float(gateway["WatchdogSec"][0]) >= 60 * LOOK_EVERY_S
+    assert gateway["Restart"] == ["always"]
+    assert gateway["StartLimitIntervalSec"] == ["0"]
+
+
+@pytest.mark.parametrize("name", UNITS)
+def test_a_unit_may_little(name):
+    """By systemd's own measure: 0 is nothing, 10 everything; a plain service has 9.6."""
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed")
+    command = [analyze, "security", "--offline=yes", "--no-pager", f"--threshold={MOST_EXPOSED}", str(DEPLOY / name)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    if "unrecognized option" in done.stderr:
+        pytest.skip("systemd-analyze is older than 250")
+    assert done.returncode == 0, done.stdout[-3000:]
 
 
 @pytest.mark.parametrize("name", UNITS)
