@@ -26,11 +26,20 @@ from interfaces.drivers.clock import epoch_s, monotonic_s
 from interfaces.drivers.mqtt import Broker
 from interfaces.drivers.signing import Signer
 from interfaces.errors import UserError
-from optimizer.service.folder_store import FolderStore
-from optimizer.service.ingest import Arrival, StoreError
+from optimizer.service.ingest import Arrival, StoreError, TelemetryStore
 from optimizer.service.local_link import LocalLink
 from optimizer.service.mqtt_link import CloudLink
 from optimizer.service.mqtt_site import MqttSite
+from optimizer.service.sql_telemetry import SqlTelemetry
+from optimizer.store.database import Database
+from optimizer.store.registry import (
+    Controller,
+    Organisation,
+    StoredSite,
+    put_controller,
+    put_organisation,
+    put_sites,
+)
 from simulations.bench.figures import percentile
 from simulations.bench.link_boxes import Spec, Told, main
 from simulations.bench.link_carried import MONTH_S
@@ -51,9 +60,9 @@ SPARE: Final = 2
 
 
 class Counting:
-    """The folder store, and the names of all that it has kept."""
+    """The cloud's store, and the names of all that it has kept."""
 
-    def __init__(self, store: FolderStore) -> None:
+    def __init__(self, store: TelemetryStore) -> None:
         self._store = store
         self.names: set[tuple[str, int, int]] = set()
 
@@ -110,7 +119,7 @@ def _keys(folder: Path, boxes: int) -> Path:
 
 
 async def _measured(broker: LocalBroker, folder: Path, sites: int, seconds: float, seed: int) -> dict[str, Any]:
-    keys, store, window = broker.keys, Counting(FolderStore(_folders(folder, sites + SPARE))), Window(latency_ms=[])
+    keys, store, window = broker.keys, Counting(_store(folder, sites + SPARE)), Window(latency_ms=[])
     crt, key = keys / "optimizer.crt", keys / "optimizer.key"
     cloud = CloudLink(
         Broker("127.0.0.1", broker.port, keys / "ca.crt", crt, key, "optimizer-bench"), store,
@@ -247,8 +256,16 @@ def _workers(specs: Sequence[Spec]) -> Iterator[list[Connection]]:
             process.join()
 
 
-def _folders(folder: Path, boxes: int) -> dict[Any, Path]:
-    return {address_of(number): folder / address_of(number).site for number in range(boxes)}
+def _store(folder: Path, boxes: int) -> SqlTelemetry:
+    """The cloud's database, SQLite, that knows all boxes."""
+    database, now = Database(f"sqlite:///{folder / 'store.db'}"), epoch_s()
+    database.migrate()
+    found = [address_of(number) for number in range(boxes)]
+    put_organisation(database, Organisation(found[0].organisation, "bench", now))
+    put_sites(database, tuple(StoredSite(a.site, a.organisation, a.site, "Europe/Brussels", now) for a in found))
+    for address in found:
+        put_controller(database, Controller(address.controller, address.site, None, now))
+    return SqlTelemetry(database)
 
 
 def _cpu_s(process: psutil.Process) -> float:
