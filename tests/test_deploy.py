@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
@@ -150,11 +151,30 @@ def test_the_example_of_the_optimizer_is_read():
     assert {str(path) for path in named} <= secrets
 
 
-def test_scripts_can_be_run_by_any_shell():
-    done = subprocess.run(["/bin/sh", "-n", DEPLOY / "broker.sh"], capture_output=True, check=False, timeout=60)
+@pytest.mark.parametrize("name", ["broker.sh", "prepare.sh"])
+def test_scripts_can_be_run_by_any_shell(name):
+    done = subprocess.run(["/bin/sh", "-n", DEPLOY / name], capture_output=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert (DEPLOY / "broker.sh").read_text().startswith("#!/bin/sh\n")
-    assert (DEPLOY / "broker.sh").stat().st_mode & stat.S_IXUSR
+    assert (DEPLOY / name).read_text().startswith("#!/bin/sh\n")
+    assert (DEPLOY / name).stat().st_mode & stat.S_IXUSR
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives folders to other users, which needs root")
+def test_what_is_prepared_is_for_the_containers_alone_and_stays(tmp_path):
+    script = shutil.copy(DEPLOY / "prepare.sh", tmp_path)
+    subprocess.run([script], check=True, timeout=60)
+    password = (tmp_path / "secrets/database_password").read_text()
+    assert re.fullmatch("[0-9a-f]{48}", password)
+    assert f":{password}@database/" in (tmp_path / "secrets/database_url").read_text()
+    for name in ("keys", "data/broker", "data/crl", "data/enrolment", "secrets/database_url"):
+        found = (tmp_path / name).stat()
+        assert (f"{found.st_uid}:{found.st_uid}", stat.S_IMODE(found.st_mode) & 0o077) == (
+            SERVICES["broker"]["user"],
+            0,
+        )
+    assert stat.S_IMODE((tmp_path / "secrets/database_password").stat().st_mode) == 0o600
+    subprocess.run([script], check=True, timeout=60)
+    assert (tmp_path / "secrets/database_password").read_text() == password
 
 
 # -- the broker's start -----------------------------------------------------------------------------------------------
