@@ -11,8 +11,9 @@ for folder in keys data data/broker data/crl data/enrolment secrets; do
 done
 if [ ! -e secrets/database_password ]; then
   od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >secrets/database_password
-  printf 'postgresql://stroomwacht:%s@database/stroomwacht' "$(cat secrets/database_password)" >secrets/database_url
+  # The form that PostgreSQL's clients read (.pgpass).
+  printf 'database:5432:stroomwacht:stroomwacht:%s\n' "$(cat secrets/database_password)" >secrets/database_passfile
 fi
-chown "$ours" keys data data/* secrets/database_url
+chown "$ours" keys data data/* secrets/database_passfile
 chown "$database" secrets/database_password
 chmod 711 secrets
