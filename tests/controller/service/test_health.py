@@ -21,6 +21,9 @@ from controller.service.http import HttpServer
 from controller.service.messages import Entry, Hello, PointStatus, Status, Verdict
 from controller.service.metrics import SiteCollector
 from controller.service.pacing import Histogram
+from controller.service.spool import SpoolState
+from controller.service.uplink_state import UplinkState
+from interfaces.drivers.mqtt import Condition, LinkState
 from interfaces.drivers.replies import Fault
 from interfaces.web.server import WORKERS
 from tests.controller.service.kit import METER, PLACE_1, Bench, garage_setup
@@ -131,6 +134,36 @@ def test_metrics_hold_every_circuit_asset_and_counter():
     ):
         assert line in text, line
     assert 'measured_amperes{circuit="garage"' not in text, "missing is not 0"
+
+
+def test_the_way_to_the_cloud_is_in_health_and_metrics():
+    link = LinkState(connected=False, condition=Condition.WRONG_CA, reason="not of our authority")
+    spool = SpoolState(waiting=7, bytes=900, oldest_epoch_s=5.0, lost={"size": 2})
+    some = replace(well(), uplink=UplinkState(link=link, since_s=100.0, session=9, sent=40, telemetry=spool))
+    told = health(some, 100.2)
+    assert told["ok"] is True, "without the cloud the site is well"
+    assert [problem["key"] for problem in told["problems"]] == ["cloud"]
+    assert "not of our authority" in told["problems"][0]["text"]
+    assert [note["text"] for note in told["notes"]] == ["messages for the cloud that were lost: 2 by size"]
+    view_of_it = told["uplink"]
+    assert (view_of_it["connected"], view_of_it["condition"], view_of_it["waiting"]) == (False, "wrong_ca", 7)
+    assert (view_of_it["oldest_epoch_s"], view_of_it["lost"]) == (5.0, {"size": 2})
+    json.dumps(told)
+    registry = CollectorRegistry()
+    registry.register(SiteCollector(lambda: some, lambda: 100.5))
+    text = generate_latest(registry).decode()
+    for line in (
+        "stroomwacht_uplink_connected 0.0",
+        "stroomwacht_uplink_waiting_messages 7.0",
+        "stroomwacht_uplink_sent_messages_total 40.0",
+        'stroomwacht_uplink_lost_messages_total{cause="size"} 2.0',
+        'stroomwacht_condition{key="cloud"} 1.0',
+    ):
+        assert line in text, line
+
+
+def test_without_a_broker_nothing_is_said_of_the_cloud():
+    assert health(well(), 100.2)["uplink"] is None
 
 
 def test_metrics_of_a_field_process_that_never_spoke():

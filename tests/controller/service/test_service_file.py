@@ -8,6 +8,7 @@ import pytest
 
 from controller.service.process import wires_here
 from controller.service.service_file import DEFAULT_STATE, host_port, load_service
+from controller.service.uplink_access import access_of, is_wanted
 from interfaces.drivers.links import RtuOverTcpLink, TcpLink
 from interfaces.errors import UserError
 from tests.controller.service.kit import garage_setup
@@ -79,3 +80,36 @@ def test_addresses_move_devices_and_nothing_else():
     assert isinstance(meter, RtuOverTcpLink)
     assert (meter.host, meter.port, meter.line.baud) == ("127.0.0.1", 1503, 9600)
     assert host_port("::1:502") == ("::1", 502)
+
+
+BROKER = "broker: {host: broker.example.org, organisation: acme, controller: box-1, keys_dir: keys}\n"
+
+
+def test_a_broker_and_what_it_is_told(tmp_path):
+    config = loaded(tmp_path, f"{BROKER}telemetry: {{mode: low_data, max_days: 7}}\n")
+    access = access_of(config)
+    assert access is not None
+    assert (access.host, access.port, access.organisation, access.controller) == (
+        "broker.example.org", 8883, "acme", "box-1",
+    )  # fmt: skip
+    assert access.cert_file == tmp_path / "keys" / "box-1.crt"
+    assert access.signing_file == tmp_path / "keys" / "signing.pub"
+    assert (config.telemetry.mode, config.telemetry.live_s, config.telemetry.max_days) == ("low_data", None, 7)
+
+
+def test_without_a_broker_there_is_no_way_to_the_cloud(tmp_path):
+    config = loaded(tmp_path, "version: 1\n")
+    assert access_of(config) is None
+    assert not is_wanted(config)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("box-1", "Box 1"), ("box-1", "a/b"), ("acme", "+"), ("acme", "a/#"), ("broker.example.org", "not a host"),
+        ("keys_dir: keys", "port: 0"),
+    ],
+)  # fmt: skip
+def test_names_that_cannot_stand_in_a_topic_are_refused(tmp_path, old, new):
+    with pytest.raises(UserError, match="broker"):
+        loaded(tmp_path, BROKER.replace(old, f"'{new}'" if ":" not in new else new))
