@@ -95,6 +95,7 @@ class LocalLink:
         self._folder, self._site, self._signer = folder, site, signer
         self._day = ""
         self._offset = 0
+        self._left = "", 0
         self._wishes_stamp: tuple[int, int] | None = None
 
     def read(self) -> Received | LinkError:
@@ -104,7 +105,7 @@ class LocalLink:
                 self._folder.mkdir(parents=True)
             days = self._days()
             wishes, problem = self._changed_wishes()
-            found = self._next_lines(days)
+            found = self._lines_of_yesterday() or self._next_lines(days)
         except OSError as error:
             return LinkError(f"{self._folder} cannot be read: {error.strerror or error}")
         if found is None:
@@ -183,8 +184,22 @@ class LocalLink:
         self._offset += whole
         if not full and not last:  # the day is over: what has no end will not get one
             skipped = int(whole < len(data))
+            self._left = name, self._offset - whole + len(data)
             self._day, self._offset = days[days.index(name) + 1], 0
-        return [line for line in data[:whole].split(b"\n") if line.strip()], skipped, full or not last
+        return _lines(data[:whole]), skipped, full or not last
+
+    def _lines_of_yesterday(self) -> tuple[list[bytes], int, bool] | None:
+        """What a clock that was set back past midnight has added to the day that was over; None for nothing."""
+        name, size = self._left
+        path = self._folder / name
+        if not name or not path.is_file() or path.stat().st_size <= size:
+            return None
+        with path.open("rb") as file:
+            file.seek(size)
+            data = file.read(CHUNK_BYTES)
+        whole = data.rfind(b"\n") + 1
+        self._left = name, size + whole
+        return (_lines(data[:whole]), 0, len(data) == CHUNK_BYTES) if whole else None
 
     def _status(self, line: bytes) -> LiveStatus | str:
         status = from_json(line, LiveStatus)
@@ -213,6 +228,10 @@ class LocalLink:
         except ValidationError as error:
             first = error.errors(include_url=False)[0]
             return None, f"{WISHES_FILE}: {'.'.join(map(str, first['loc']))}: {first['msg']}"
+
+
+def _lines(data: bytes) -> list[bytes]:
+    return [line for line in data.split(b"\n") if line.strip()]
 
 
 def _day_of(name: str) -> date | None:

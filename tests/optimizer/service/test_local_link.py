@@ -107,6 +107,19 @@ def test_statuses_come_once_and_in_order_over_midnight(tmp_path):
     assert all_of(LocalLink(tmp_path, "s")) == ([0.0, 60.0, 43_260.0, 43_320.0], 0)
 
 
+def test_a_clock_set_back_past_midnight_is_read_on_in_the_day_before(tmp_path):
+    link = LocalLink(tmp_path, "s")
+    for at_s in (43_000.0, 43_300.0):  # 23:56 and 00:01
+        append_status(tmp_path, status(at_s))
+    assert all_of(link) == ([43_000.0, 43_300.0], 0)
+    append_status(tmp_path, status(42_900.0))
+    assert all_of(link) == ([42_900.0], 0)
+    append_status(tmp_path, status(43_100.0))
+    append_status(tmp_path, status(43_200.0))
+    assert all_of(link) == ([43_100.0, 43_200.0], 0)
+    assert all_of(link) == ([], 0)
+
+
 def test_a_half_line_waits_and_is_passed_over_when_its_writer_was_killed(tmp_path):
     link = LocalLink(tmp_path, "s")
     append_status(tmp_path, status(0))
