@@ -30,9 +30,9 @@ SLACK_S: Final[float] = 900.0
 """A shared site rarely gives a car its full power: reckon with a quarter more time and 15 min."""
 RANK_BOUNDS_S: Final[tuple[float, float, float]] = (0.0, 3600.0, 14_400.0)
 NO_TARGET_RANK: Final[int] = 1
-WISHES_MOST_S: Final[float] = 36 * 3600.0
+WISHES_MOST_S: Final[float] = 129_600.0
 """Told one evening for the next day's evening at the latest: older departures are of cars that have left."""
-PRICES_MOST_S: Final[float] = 48 * 3600.0
+PRICES_MOST_S: Final[float] = 172_800.0
 """Day-ahead prices end 36 h after they are published (SDAC); what an optimizer adds is a forecast of its day."""
 SKEW_S: Final[float] = 60.0
 """Clocks may differ by so much before a message counts as one from the future."""
