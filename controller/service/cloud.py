@@ -20,7 +20,7 @@ from controller.service.service_file import ServiceConfig
 from controller.service.site_setup import SiteSetup
 from controller.service.spool_table import Bounds
 from controller.service.uplink import Uplink, UplinkConfig
-from controller.service.uplink_access import access_of, is_wanted
+from controller.service.uplink_access import Access, access_of, is_wanted
 from controller.service.uplink_state import UplinkState
 from interfaces.domain.telemetry import ScanRecord
 from interfaces.domain.topology import AssetKind
@@ -44,13 +44,14 @@ class CloudSide:
     ) -> None:
         self._config, self._known = config, known
         self._started = False
+        self._access: Access | None = None
         told = config.telemetry
         bounds = Bounds(told.max_mb << 20, told.max_days * SECONDS_PER_DAY)
         kept = Kept(config.state_dir / "state.db")
         self._commands = CommandInbox(kept, self._command_here, tell_field, keep_window, config.state_dir / "proposals")
         self._inbox = CloudInbox(kept, self._here, tell_field, self._commands.decide)
         self._uplink = Uplink(
-            UplinkConfig(config.state_dir, lambda: access_of(config), bounds, told.mode, told.live_s),
+            UplinkConfig(config.state_dir, lambda: self._access, bounds, told.mode, told.live_s),
             known,
             self._inbox,
             random.Random(),  # noqa: S311  spreads reconnects, keeps no secret
@@ -81,6 +82,7 @@ class CloudSide:
 
     async def run(self) -> None:
         """Until cancelled."""
+        self._access = await asyncio.to_thread(access_of, self._config)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._uplink.run())
             tasks.create_task(self._hand_over_for_ever())
@@ -90,6 +92,7 @@ class CloudSide:
         while True:
             await asyncio.sleep(STEP_S)
             try:
+                self._access = await asyncio.to_thread(access_of, self._config)
                 if self._started:
                     self._started = False
                     await self._inbox.field_started()
@@ -112,7 +115,7 @@ class CloudSide:
 
     def _here(self) -> Here | None:
         """None until the field process has said what it runs and how its clock is."""
-        access, known = access_of(self._config), self._known()
+        access, known = self._access, self._known()
         if access is None or known.setup is None or known.status is None:
             return None
         topology = known.setup.params.topology

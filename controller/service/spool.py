@@ -25,7 +25,7 @@ MEMORY_MESSAGES: Final = 1000
 BATCH_S: Final = 10.0
 """What has arrived leaves the disk together; killed in between, it is sent again."""
 RETRY_S: Final = 5.0
-CLOSE_S: Final = 5.0
+CLOSE_S: Final = 2.0
 
 
 @dataclass(slots=True, eq=False)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +43,8 @@ FRESH_S: Final = 5.0
 """A scan older than this is not told as live: nobody measured it now."""
 KEEP_EVERY_S: Final = 60.0
 """How much of a quarter's energy a killed process loses at most."""
+MOST_QUARTERS: Final = 200
+"""Quarters remembered while nobody has said yet who this box is to the cloud."""
 REBIRTH_S: Final = 10.0
 AGAIN_S: Final = 5.0
 SESSION, QUARTER, OPEN_EVENTS = "session", "quarter", "open_events"
@@ -102,7 +105,7 @@ class Uplink:
         self._teller = Teller(0, times.epoch_s, config.mode)
         self._happenings = Happenings()
         self._quarters = Quarters()
-        self._ended: list[Quarter] = []
+        self._ended: deque[Quarter] = deque(maxlen=MOST_QUARTERS)
         self._line: Line | None = None
         self._live_due_s = self._keep_due_s = self._reborn_s = float("-inf")
         self._config_version = ""
@@ -131,13 +134,13 @@ class Uplink:
                     await self._serve()
                 except Exception:
                     log.exception("the way to the cloud failed; it is made anew")
-                await self._times.sleep(AGAIN_S)
+                    await self._times.sleep(AGAIN_S)
+                await self._times.sleep(STEP_S)
         finally:
             speaking.cancel()
             await asyncio.gather(speaking, return_exceptions=True)
             await asyncio.to_thread(self._keep)
-            for thread in threads:
-                await asyncio.to_thread(thread.close)
+            await asyncio.gather(*(asyncio.to_thread(thread.close) for thread in threads))
 
     def _resume(self) -> None:
         """Go on where the process before ended."""
@@ -218,7 +221,7 @@ class Uplink:
         if line is None or known.setup is None:
             return
         while self._ended:
-            line.say(self._teller.energy(self._ended.pop(0)))
+            line.say(self._teller.energy(self._ended.popleft()))
         self._tell_live(line, known, known.setup)
         self._tell_config(line, known, known.setup)
         for kind, answer in await self._inbound.look():

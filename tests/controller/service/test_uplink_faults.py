@@ -184,8 +184,7 @@ async def test_row_01_a_day_without_the_cloud_goes_out_oldest_first_and_slowly(t
         assert list(facts.values()) == sorted(facts.values()), "with the times they were measured at"
         assert box.uplink.state.lost == {}
         assert rate_per_s <= BACKLOG_PER_S * 1.1
-        figure("messages of 24 h without cloud that arrived in order, none lost", len(late))
-        figure("of them per second, on the site's clock", round(rate_per_s, 1))
+        figure("messages of 24 h without the cloud that arrived in order, none lost", len(facts))
 
 
 DAY = 1_700_000_000
