@@ -234,6 +234,14 @@ def sky_of(entry: GeneratedSun | SunFile, files: DataFiles, clock: Clock) -> Sky
     return Sky(series=(SERIES_STEP_S, share))
 
 
+def day_prices(days: int, mean_eur_per_kwh: float, swing_eur_per_kwh: float) -> Floats:
+    """(24 * days,) hourly: peaks at 8 and 19 h, valleys at night and around 13 h, as on a European day with sun."""
+    hour = np.arange(24 * days) % 24
+    peaks = np.exp(-(((hour - 8.0) / 2.5) ** 2)) + 1.2 * np.exp(-(((hour - 19.0) / 2.5) ** 2))
+    valley = 0.9 * np.exp(-(((hour - 13.5) / 2.0) ** 2))
+    return np.asarray(mean_eur_per_kwh + swing_eur_per_kwh * (peaks - valley - 0.2))
+
+
 def prices_of(entry: GeneratedPrices | PriceFile | None, files: DataFiles, clock: Clock, seed: int) -> Prices | None:
     """Prices from the first midnight to the day after the end."""
     if entry is None:
@@ -241,12 +249,8 @@ def prices_of(entry: GeneratedPrices | PriceFile | None, files: DataFiles, clock
     if isinstance(entry, GeneratedPrices):
         step_s = SECONDS_PER_HOUR
         days = int(np.ceil((clock.start_day_s + clock.length_s) / SECONDS_PER_DAY)) + 1
-        hour = np.arange(24 * days) % 24
-        # Two peaks at 8 and 19 h, valleys at night and around 13 h: the shape of a European day with sun.
-        peaks = np.exp(-(((hour - 8.0) / 2.5) ** 2)) + 1.2 * np.exp(-(((hour - 19.0) / 2.5) ** 2))
-        valley = 0.9 * np.exp(-(((hour - 13.5) / 2.0) ** 2))
-        noise = stream(seed, "prices").standard_normal(len(hour)) * entry.noise_eur_per_kwh
-        values = entry.mean_eur_per_kwh + entry.swing_eur_per_kwh * (peaks - valley - 0.2) + noise
+        values = day_prices(days, entry.mean_eur_per_kwh, entry.swing_eur_per_kwh)
+        values = values + stream(seed, "prices").standard_normal(len(values)) * entry.noise_eur_per_kwh
         start_s = -clock.start_day_s
     else:
         trace = files.trace(entry, "price_eur_per_mwh")

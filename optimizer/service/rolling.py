@@ -44,6 +44,8 @@ NEWS_SPREAD_S: Final[float] = float(SECONDS_PER_MINUTE)
 """News that reach all sites at once, such as tomorrow's prices, are answered within this time, not in one instant."""
 PLANNING_S: Final[float] = 20.0
 """Planned in one step at most, then everybody is listened to again."""
+FIRST_PLAN_S: Final[float] = 0.5
+"""Of each site, with what its link remembers to be read before: so long a start leaves for it."""
 MOST_READINGS: Final[int] = 20
 """Of one link in one step: a restart reads ten weeks, and the other sites wait meanwhile."""
 
@@ -140,13 +142,16 @@ class _Site:
 
 
 class Rolling:
-    """The loop. ``now_s``: monotonic; ``spread_s``: the first plans after a start are spread over so long."""
+    """The loop. ``now_s``: monotonic; ``spread_s``: the first plans after a start are spread over so long; None: over
+    what they take.
+    """
 
-    def __init__(self, tasks: Sequence[SiteTask], now_s: Clock, *, spread_s: float = PLAN_EVERY_S) -> None:
+    def __init__(self, tasks: Sequence[SiteTask], now_s: Clock, *, spread_s: float | None = None) -> None:
         self._now_s = now_s
         self._sites = [_Site(task, now_s()) for task in tasks]
+        within_s = min(FIRST_PLAN_S * len(tasks), PLAN_EVERY_S) if spread_s is None else spread_s
         for site in self._sites:
-            site.first_s += site.spread_s(spread_s)
+            site.first_s += site.spread_s(within_s)
         self._feeds = _distinct(tasks)
         self._market = Conditions("")
 

@@ -32,7 +32,7 @@ from interfaces.drivers.site_reader import parse_site
 from interfaces.drivers.wiring import wires_of
 from simulations.devices.virtual_site import VirtualSite
 
-READY_S: Final[float] = 45.0
+READY_S: Final[float] = 120.0
 """From the start of the controller's processes to its first scan: a large site is read on a slow computer."""
 STOP_S: Final[float] = 15.0
 """The supervisor gives its processes 5 s each."""
@@ -50,7 +50,7 @@ class Stage:
 
     ``site``: the virtual site. ``folder``: site file, service file, log, journal. ``stop_controller`` ends the
     controller and leaves the devices, so that one can look at what it left behind. ``stop`` ends waiting for the
-    start. Without ``keep`` the folder goes with the stage.
+    start. Without ``keep`` the folder goes with the stage. ``service``: more entries for the service file.
     """
 
     def __init__(
@@ -61,8 +61,10 @@ class Stage:
         realtime: bool = False,
         keep: bool = True,
         stop: threading.Event | None = None,
+        service: Mapping[str, Any] | None = None,
     ) -> None:
         self._text = text
+        self._service = {} if service is None else dict(service)
         self._keep = keep
         self._stop = threading.Event() if stop is None else stop
         self._seed = seed
@@ -108,6 +110,7 @@ class Stage:
             "http": {"port": 0},
             "realtime": self._realtime,
             "addresses": addresses_here(self.site),
+            **self._service,
         }
         file = self.folder / "service.yaml"
         file.write_text(yaml.safe_dump(service), encoding="utf-8")

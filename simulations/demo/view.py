@@ -59,7 +59,7 @@ class Told:
     name: str
     elapsed_s: float
     story: tuple[str, ...] = ()
-    hint: str = "Ctrl-C ends the demo and leaves the chargers at failsafe"
+    hint: str = ""
 
 
 def picture(view: Json, health: Json, told: Told, *, width: int = 120, height: int = 40) -> RenderableType:

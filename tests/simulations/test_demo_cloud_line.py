@@ -1,4 +1,4 @@
-"""The demo's line to the cloud, and the keys that cut it."""
+"""The demo's line to the cloud, when it is cut, the keys that cut it, and the prices behind it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from contextlib import suppress
 
 import pytest
 
+from interfaces.domain.series import PriceSeries, end_epoch_s
+from interfaces.sources.prices import csv_file
+from simulations.demo.cloud import price_file
+from simulations.demo.demo import Cuts
 from simulations.demo.keys import keys
 from simulations.demo.line import CloudLine
 
@@ -88,3 +92,24 @@ def test_without_a_terminal_nothing_is_pressed(monkeypatch, tmp_path):
         monkeypatch.setattr(sys, "stdin", file)
         with keys() as pressed:
             assert pressed() == ""
+
+
+def test_a_run_of_known_length_is_cut_for_its_middle_third():
+    cuts = Cuts(60.0, lambda: "")
+    turns = [second for second in range(60) if cuts.due(float(second))]
+    assert turns == [20, 40]
+
+
+def test_the_key_turns_the_line_at_each_press_and_two_at_once_change_nothing():
+    typed = ["", "c", "x", "cc", "c"]
+    cuts = Cuts(None, lambda: typed.pop(0))
+    assert [cuts.due(0.0) for _ in range(5)] == [False, True, False, False, True]
+
+
+def test_prices_are_there_from_yesterday_to_tomorrow():
+    now_epoch_s = 1_795_000_000.0
+    series = csv_file.parse(price_file(now_epoch_s).encode())
+    assert isinstance(series, PriceSeries)
+    assert series.start_epoch_s[0] <= now_epoch_s - 86_400
+    assert end_epoch_s(series) >= now_epoch_s + 86_400
+    assert series.eur_per_kwh.max() - series.eur_per_kwh.min() > 0.1

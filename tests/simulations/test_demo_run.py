@@ -21,6 +21,7 @@ from simulations.demo.demo import demo, stop_on_signal
 from simulations.demo.screens import nobody
 from simulations.demo.stage import Stage, StageError, addresses_here, alive, ports_of
 from simulations.demo.story import garage
+from tests.tools import needed_tool
 
 KEYS = {
     "scans",
@@ -31,7 +32,15 @@ KEYS = {
     "processes",
     "connections",
     "journal",
+    "plans_accepted",
+    "plans_refused",
+    "switches",
+    "fallback_s",
+    "max_step_w_at_switch",
+    "telemetry_sent",
+    "telemetry_lost",
 }
+CLOUD = {"broker", "optimizer"}
 FAILSAFE_A = {"place-1": 0.0, "place-2": 6.0}
 BENDER_LIMIT, BENDER_UNIT = 1000, 255
 ABB_LIMIT, ABB_UNIT = 0x400E, 1
@@ -54,6 +63,7 @@ def replayed(path: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 
 def test_a_short_demo_gives_its_figures_and_ends_every_process(capsys):
+    needed_tool("mosquitto", "mosquitto")
     command = [sys.executable, "-m", "interfaces.cli", "demo", "--site", "a", "--seconds", "10", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert done.returncode == 0, done.stderr
@@ -65,7 +75,7 @@ def test_a_short_demo_gives_its_figures_and_ends_every_process(capsys):
     assert figures["self_made_overload_s"] == 0.0
     assert figures["energy_kwh"] > 0.0
     assert figures["connections"] == {"m-main": 1, "place-1": 1, "place-2": 1}
-    assert figures["processes"].keys() == {"demo", "devices", "supervisor", "field", "gateway"}
+    assert figures["processes"].keys() == CLOUD | {"demo", "devices", "supervisor", "field", "gateway"}
     assert alive(list(figures["processes"].values())) == []
     assert all(amps <= FAILSAFE_A[name] for name, amps in figures["left_at_a"].items())
     assert Path(figures["journal"]).is_file()

@@ -437,6 +437,14 @@ def test_a_new_process_goes_on_where_the_killed_one_was(tmp_path):
     assert len(site.planner.memory.quarters().start_epoch_s) == 2  # what the folder still told
 
 
+def test_a_single_site_has_its_first_plan_at_once(tmp_path):
+    time = Time(epoch_s=at("09:00"))
+    task = task_of(tmp_path / "yard")
+    yard = Yard(tmp_path / "yard", {})
+    said = play(Rolling([task], lambda: time.now_s), [yard], time, at("09:02"))
+    assert said[0].startswith("yard: plan")
+
+
 def test_first_plans_and_news_for_all_are_spread_by_the_name_of_the_site(tmp_path):
     time = Time(epoch_s=at("09:00"))
     records = [replace(RECORD, id=f"s{k}") for k in range(12)]
