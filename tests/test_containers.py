@@ -212,6 +212,7 @@ def test_the_optimizer_image_runs(root, monkeypatch):
     except subprocess.CalledProcessError as error:
         pytest.fail(f"{error.stdout}{error.stderr[-4000:]}")
     has_no_tools(machine)
+    assert (site_packages(machine) / "interfaces/drivers/broker/acl").is_file(), "`pki broker` works from an image"
     etc = root / "etc/stroomwacht"
     etc.mkdir(parents=True)
     (etc / "garage.yaml").write_text(example_text("garage"))
