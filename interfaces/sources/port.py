@@ -7,9 +7,9 @@ keeps the answers and falls back to the next source is `fetching`. Whatever a so
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
 from interfaces.domain.series import PriceSeries, WeatherSeries
 
@@ -44,30 +44,20 @@ class Request:
     secret: tuple[tuple[str, str], ...] = field(default=(), repr=False)
 
 
-class Source(Protocol[S]):
-    """One source, set up for one zone or place."""
+@dataclass(frozen=True, slots=True)
+class Source(Generic[S]):
+    """One source, set up for one zone or place.
 
-    @property
-    def name(self) -> str:
-        """Its word on the command line and in files."""
+    ``name``: its word on the command line and in files; ``title``: its name for people. ``pause_s``: least time between
+    two requests. ``fresh_s``: how long an answer that covers the time asked for need not be asked again. ``requests``:
+    what to ask for the values from one epoch to another, in order, at least one. ``parse``: the series in one answer.
+    ``join``: the series of several answers together, at least one part.
+    """
 
-    @property
-    def title(self) -> str:
-        """Its name for people."""
-
-    @property
-    def pause_s(self) -> float:
-        """Least time between two requests."""
-
-    @property
-    def fresh_s(self) -> float:
-        """How long an answer that covers the time asked for need not be asked again."""
-
-    def requests(self, start_epoch_s: int, end_epoch_s: int) -> tuple[Request, ...]:
-        """What to ask for the values of a time, in order; at least one."""
-
-    def parse(self, body: bytes) -> S | SourceError:
-        """The series in one answer."""
-
-    def join(self, parts: Sequence[S]) -> S | SourceError:
-        """The series of several answers together; at least one part."""
+    name: str
+    title: str
+    pause_s: float
+    fresh_s: float
+    requests: Callable[[int, int], tuple[Request, ...]]
+    parse: Callable[[bytes], S | SourceError]
+    join: Callable[[Sequence[S]], S | SourceError]

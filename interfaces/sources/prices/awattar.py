@@ -6,8 +6,9 @@ rows under ``values``; both are read. Source: aWATTar data feed, api.awattar.de 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from pydantic import FiniteFloat, TypeAdapter
@@ -15,7 +16,7 @@ from pydantic import FiniteFloat, TypeAdapter
 from interfaces.domain.series import Flag, PriceSeries
 from interfaces.domain.units import MILLI, eur_per_kwh_from_eur_per_mwh
 from interfaces.sources.answers import Step, error_words, joined_prices, json_of, plain, price_series, read_json
-from interfaces.sources.port import Request, SourceError
+from interfaces.sources.port import Request, Source, SourceError
 from interfaces.sources.prices.zones import ZONES, Zone
 
 NAME: Final = "awattar"
@@ -47,27 +48,15 @@ class _Answer:
 _adapter: Final[TypeAdapter[_Answer]] = TypeAdapter(_Answer)
 
 
-@dataclass(frozen=True, slots=True)
-class Awattar:
+def source(zone: Zone, url: str = "") -> Source[PriceSeries]:
     """The prices of Germany or Austria; ``zone`` is one of ``URLS``."""
 
-    zone: Zone
-    url: str = ""
-    name: str = NAME
-    title: str = TITLE
-    pause_s: float = PAUSE_S
-    fresh_s: float = FRESH_S
-
-    def requests(self, start_epoch_s: int, end_epoch_s: int) -> tuple[Request, ...]:
+    def requests(start_epoch_s: int, end_epoch_s: int) -> tuple[Request, ...]:
         """One request; times in milliseconds."""
         params = (("start", str(start_epoch_s * MILLI)), ("end", str(end_epoch_s * MILLI)))
-        return (Request(self.url or URLS[self.zone.name], params, start_epoch_s, end_epoch_s, self.zone.name),)
+        return (Request(url or URLS[zone.name], params, start_epoch_s, end_epoch_s, zone.name),)
 
-    def parse(self, body: bytes) -> PriceSeries | SourceError:
-        return parse(body, self.zone)
-
-    def join(self, parts: Sequence[PriceSeries]) -> PriceSeries | SourceError:
-        return joined_prices(TITLE, parts)
+    return Source(NAME, TITLE, PAUSE_S, FRESH_S, requests, partial(parse, zone=zone), partial(joined_prices, TITLE))
 
 
 def parse(body: bytes, zone: Zone | None = None) -> PriceSeries | SourceError:

@@ -6,8 +6,8 @@ The answer does not say its zone. Source: api.energy-charts.info (parameters bzn
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from pydantic import FiniteFloat, TypeAdapter
@@ -15,7 +15,7 @@ from pydantic import FiniteFloat, TypeAdapter
 from interfaces.domain.series import Flag, PriceSeries
 from interfaces.domain.units import eur_per_kwh_from_eur_per_mwh
 from interfaces.sources.answers import Step, joined_prices, plain, price_series, read_json, steps_between
-from interfaces.sources.port import Request, SourceError
+from interfaces.sources.port import Request, Source, SourceError
 from interfaces.sources.prices.zones import ZONES, Zone
 
 NAME: Final = "energy_charts"
@@ -38,27 +38,15 @@ class _Answer:
 _adapter: Final[TypeAdapter[_Answer]] = TypeAdapter(_Answer)
 
 
-@dataclass(frozen=True, slots=True)
-class EnergyCharts:
+def source(zone: Zone, url: str = URL) -> Source[PriceSeries]:
     """The prices of one zone."""
 
-    zone: Zone
-    url: str = URL
-    name: str = NAME
-    title: str = TITLE
-    pause_s: float = PAUSE_S
-    fresh_s: float = FRESH_S
-
-    def requests(self, start_epoch_s: int, end_epoch_s: int) -> tuple[Request, ...]:
+    def requests(start_epoch_s: int, end_epoch_s: int) -> tuple[Request, ...]:
         """One request; its end is inclusive there."""
-        params = (("bzn", self.zone.energy_charts), ("start", str(start_epoch_s)), ("end", str(end_epoch_s - 1)))
-        return (Request(self.url, params, start_epoch_s, end_epoch_s, self.zone.name),)
+        params = (("bzn", zone.energy_charts), ("start", str(start_epoch_s)), ("end", str(end_epoch_s - 1)))
+        return (Request(url, params, start_epoch_s, end_epoch_s, zone.name),)
 
-    def parse(self, body: bytes) -> PriceSeries | SourceError:
-        return parse(body, self.zone)
-
-    def join(self, parts: Sequence[PriceSeries]) -> PriceSeries | SourceError:
-        return joined_prices(TITLE, parts)
+    return Source(NAME, TITLE, PAUSE_S, FRESH_S, requests, partial(parse, zone=zone), partial(joined_prices, TITLE))
 
 
 def parse(body: bytes, zone: Zone | None = None) -> PriceSeries | SourceError:

@@ -7,9 +7,9 @@ REST: ``/public/v1/prices`` gives one local day by quarters or hours, prices as 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Annotated, Final
 from zoneinfo import ZoneInfo
 
@@ -17,7 +17,7 @@ from pydantic import Field, FiniteFloat, TypeAdapter
 
 from interfaces.domain.series import PriceSeries
 from interfaces.sources.answers import Step, epoch_of, joined_prices, json_of, plain, price_series, read_json
-from interfaces.sources.port import Request, SourceError
+from interfaces.sources.port import Request, Source, SourceError
 from interfaces.sources.prices.zones import ZONES, Zone
 
 NAME: Final = "energyzero"
@@ -74,20 +74,12 @@ _rest: Final[TypeAdapter[_Rest]] = TypeAdapter(_Rest)
 _graph: Final[TypeAdapter[_Graph]] = TypeAdapter(_Graph)
 
 
-@dataclass(frozen=True, slots=True)
-class EnergyZero:
+def source(url: str = URL) -> Source[PriceSeries]:
     """The prices of the Netherlands."""
 
-    zone: Zone = ZONE
-    url: str = URL
-    name: str = NAME
-    title: str = TITLE
-    pause_s: float = PAUSE_S
-    fresh_s: float = FRESH_S
-
-    def requests(self, start_epoch_s: int, end_epoch_s: int) -> tuple[Request, ...]:
+    def requests(start_epoch_s: int, end_epoch_s: int) -> tuple[Request, ...]:
         """One request for each local day that the time touches."""
-        local = ZoneInfo(self.zone.time_zone)
+        local = ZoneInfo(ZONE.time_zone)
         day = datetime.fromtimestamp(start_epoch_s, tz=UTC).astimezone(local).date()
         last = datetime.fromtimestamp(end_epoch_s - 1, tz=UTC).astimezone(local).date()
         found = []
@@ -98,15 +90,11 @@ class EnergyZero:
                 ("interval", "INTERVAL_QUARTER"),
             )
             since, until = _midnight(day, local), _midnight(day + timedelta(days=1), local)
-            found.append(Request(self.url, params, since, until, day.isoformat()))
+            found.append(Request(url, params, since, until, day.isoformat()))
             day += timedelta(days=1)
         return tuple(found)
 
-    def parse(self, body: bytes) -> PriceSeries | SourceError:
-        return parse(body)
-
-    def join(self, parts: Sequence[PriceSeries]) -> PriceSeries | SourceError:
-        return joined_prices(TITLE, parts)
+    return Source(NAME, TITLE, PAUSE_S, FRESH_S, requests, parse, partial(joined_prices, TITLE))
 
 
 def parse(body: bytes, zone: Zone | None = None) -> PriceSeries | SourceError:

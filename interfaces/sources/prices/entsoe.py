@@ -10,9 +10,9 @@ Sources: Transparency Platform RESTful API guide (endpoint, A44, 400 requests a 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 from xml.etree.ElementTree import Element, ParseError
 
@@ -22,7 +22,7 @@ from defusedxml.ElementTree import fromstring
 from interfaces.domain.series import Flag, PriceSeries
 from interfaces.domain.units import SECONDS_PER_HOUR, SECONDS_PER_QUARTER, eur_per_kwh_from_eur_per_mwh
 from interfaces.sources.answers import MAX_STEPS, Step, epoch_of, joined_prices, plain, price_series, unusable
-from interfaces.sources.port import Request, SourceError
+from interfaces.sources.port import Request, Source, SourceError
 from interfaces.sources.prices.zones import Zone, zone_name
 
 NAME: Final = "entsoe"
@@ -47,35 +47,22 @@ class _BadError(Exception):
     """Carries what is wrong from the depth of a document to ``parse``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entsoe:
+def source(zone: Zone, token: str, url: str = URL) -> Source[PriceSeries]:
     """The prices of one zone. ``token``: the personal security token of the platform."""
 
-    zone: Zone
-    token: str
-    url: str = URL
-    name: str = NAME
-    title: str = TITLE
-    pause_s: float = PAUSE_S
-    fresh_s: float = FRESH_S
-
-    def requests(self, start_epoch_s: int, end_epoch_s: int) -> tuple[Request, ...]:
+    def requests(start_epoch_s: int, end_epoch_s: int) -> tuple[Request, ...]:
         """One document; the platform answers in whole delivery days."""
         params = (
             ("documentType", "A44"),
-            ("in_Domain", self.zone.eic),
-            ("out_Domain", self.zone.eic),
+            ("in_Domain", zone.eic),
+            ("out_Domain", zone.eic),
             ("periodStart", _stamp(start_epoch_s)),
             ("periodEnd", _stamp(end_epoch_s)),
         )
-        secret = (("securityToken", self.token),)
-        return (Request(self.url, params, start_epoch_s, end_epoch_s, self.zone.name, secret),)
+        secret = (("securityToken", token),)
+        return (Request(url, params, start_epoch_s, end_epoch_s, zone.name, secret),)
 
-    def parse(self, body: bytes) -> PriceSeries | SourceError:
-        return parse(body, self.zone)
-
-    def join(self, parts: Sequence[PriceSeries]) -> PriceSeries | SourceError:
-        return joined_prices(TITLE, parts)
+    return Source(NAME, TITLE, PAUSE_S, FRESH_S, requests, partial(parse, zone=zone), partial(joined_prices, TITLE))
 
 
 def parse(body: bytes, zone: Zone | None = None) -> PriceSeries | SourceError:

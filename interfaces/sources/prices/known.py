@@ -31,10 +31,10 @@ def price_source(name: str, zone: Zone, token: str = "") -> PriceSource | Source
     if name == entsoe.NAME:
         if not token:
             return SourceError(entsoe.TITLE, "it wants a security token, which its site gives to whoever registers")
-        return entsoe.Entsoe(zone, token)
+        return entsoe.source(zone, token)
     if name == energy_charts.NAME:
-        return energy_charts.EnergyCharts(zone)
-    return energyzero.EnergyZero() if name == energyzero.NAME else awattar.Awattar(zone)
+        return energy_charts.source(zone)
+    return energyzero.source() if name == energyzero.NAME else awattar.source(zone)
 
 
 def zone_problem(name: str, zone: Zone) -> SourceError | None:

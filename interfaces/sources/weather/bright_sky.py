@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final
 
 from pydantic import FiniteFloat, TypeAdapter
@@ -20,7 +21,7 @@ from interfaces.domain.units import (
     w_per_m2_from_kwh_per_m2,
 )
 from interfaces.sources.answers import epoch_of, plain, read_json
-from interfaces.sources.port import Request, SourceError
+from interfaces.sources.port import Request, Source, SourceError
 from interfaces.sources.quantities import QUANTITIES, Column, weather_series
 
 NAME: Final = "bright_sky"
@@ -90,37 +91,22 @@ FIELDS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class BrightSky:
+def source(latitude_deg: float, longitude_deg: float, url: str = URL) -> Source[WeatherSeries]:
     """Forecast and measurements of the stations around one place; degrees, north and east positive."""
 
-    latitude_deg: float
-    longitude_deg: float
-    url: str = URL
-    name: str = NAME
-    title: str = TITLE
-    pause_s: float = PAUSE_S
-    fresh_s: float = FRESH_S
-
-    def requests(self, start_epoch_s: int, end_epoch_s: int) -> tuple[Request, ...]:
+    def requests(start_epoch_s: int, end_epoch_s: int) -> tuple[Request, ...]:
         """One request in hours and UTC."""
         params = (
-            ("lat", f"{self.latitude_deg:.4f}"),
-            ("lon", f"{self.longitude_deg:.4f}"),
+            ("lat", f"{latitude_deg:.4f}"),
+            ("lon", f"{longitude_deg:.4f}"),
             ("date", utc_text(start_epoch_s)),
             ("last_date", utc_text(end_epoch_s)),
             ("units", "dwd"),
             ("tz", "UTC"),
         )
-        return (
-            Request(self.url, params, start_epoch_s, end_epoch_s, f"{self.latitude_deg:.4f} {self.longitude_deg:.4f}"),
-        )
+        return (Request(url, params, start_epoch_s, end_epoch_s, f"{latitude_deg:.4f} {longitude_deg:.4f}"),)
 
-    def parse(self, body: bytes) -> WeatherSeries | SourceError:
-        return parse(body)
-
-    def join(self, parts: Sequence[WeatherSeries]) -> WeatherSeries | SourceError:
-        return parts[0]
+    return Source(NAME, TITLE, PAUSE_S, FRESH_S, requests, parse, itemgetter(0))
 
 
 def parse(body: bytes) -> WeatherSeries | SourceError:

@@ -22,5 +22,5 @@ ONLINE: Final = (open_meteo.NAME, bright_sky.NAME)
 def weather_source(name: str, latitude_deg: float, longitude_deg: float) -> WeatherSource:
     """The source called ``name`` (one of ``ONLINE``) for a place; degrees, north and east positive."""
     if name == open_meteo.NAME:
-        return open_meteo.OpenMeteo(latitude_deg, longitude_deg)
-    return bright_sky.BrightSky(latitude_deg, longitude_deg)
+        return open_meteo.source(latitude_deg, longitude_deg)
+    return bright_sky.source(latitude_deg, longitude_deg)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Final
 
 from pydantic import FiniteFloat, TypeAdapter
@@ -17,7 +18,7 @@ from pydantic import FiniteFloat, TypeAdapter
 from interfaces.domain.series import Flag, WeatherSeries
 from interfaces.domain.units import m_per_s_from_km_per_h
 from interfaces.sources.answers import error_words, json_of, plain, read_json
-from interfaces.sources.port import Request, SourceError
+from interfaces.sources.port import Request, Source, SourceError
 from interfaces.sources.quantities import QUANTITIES, Column, weather_series
 
 NAME: Final = "open_meteo"
@@ -80,38 +81,23 @@ class _Answer:
 _adapter: Final[TypeAdapter[_Answer]] = TypeAdapter(_Answer)
 
 
-@dataclass(frozen=True, slots=True)
-class OpenMeteo:
+def source(latitude_deg: float, longitude_deg: float, url: str = URL) -> Source[WeatherSeries]:
     """The forecast for one place; degrees, north and east positive."""
 
-    latitude_deg: float
-    longitude_deg: float
-    url: str = URL
-    name: str = NAME
-    title: str = TITLE
-    pause_s: float = PAUSE_S
-    fresh_s: float = FRESH_S
-
-    def requests(self, start_epoch_s: int, end_epoch_s: int) -> tuple[Request, ...]:
+    def requests(start_epoch_s: int, end_epoch_s: int) -> tuple[Request, ...]:
         """One request in quarters and UTC."""
         params = (
-            ("latitude", f"{self.latitude_deg:.4f}"),
-            ("longitude", f"{self.longitude_deg:.4f}"),
+            ("latitude", f"{latitude_deg:.4f}"),
+            ("longitude", f"{longitude_deg:.4f}"),
             ("minutely_15", ",".join(ASKED)),
             ("wind_speed_unit", "ms"),
             ("timezone", "GMT"),
             ("start_minutely_15", _minute(start_epoch_s)),
             ("end_minutely_15", _minute(end_epoch_s)),
         )
-        return (
-            Request(self.url, params, start_epoch_s, end_epoch_s, f"{self.latitude_deg:.4f} {self.longitude_deg:.4f}"),
-        )
+        return (Request(url, params, start_epoch_s, end_epoch_s, f"{latitude_deg:.4f} {longitude_deg:.4f}"),)
 
-    def parse(self, body: bytes) -> WeatherSeries | SourceError:
-        return parse(body)
-
-    def join(self, parts: Sequence[WeatherSeries]) -> WeatherSeries | SourceError:
-        return parts[0]
+    return Source(NAME, TITLE, PAUSE_S, FRESH_S, requests, parse, itemgetter(0))
 
 
 def parse(body: bytes) -> WeatherSeries | SourceError:

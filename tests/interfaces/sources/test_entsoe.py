@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from interfaces.domain.series import Flag
-from interfaces.sources.prices.entsoe import Entsoe, parse
+from interfaces.sources.prices import entsoe
+from interfaces.sources.prices.entsoe import parse
 from interfaces.sources.prices.zones import ZONES
 from tests.interfaces.sources.kit import acknowledgement, epoch, error, period, points, publication, series, time_series
 
@@ -205,7 +206,7 @@ def test_what_is_no_price_document_is_refused_in_one_sentence(document, words):
 
 
 def test_the_request_names_zone_and_time_and_hides_the_token():
-    source = Entsoe(ZONES["BE"], "secret-token")
+    source = entsoe.source(ZONES["BE"], "secret-token")
     (request,) = source.requests(epoch("2025-10-01T22:00Z"), epoch("2025-10-03T22:00Z"))
     asked = dict(request.params)
     assert asked["documentType"] == "A44"

@@ -15,10 +15,7 @@ from interfaces.sources import fetching, transport
 from interfaces.sources.cache import Cache
 from interfaces.sources.fetching import ATTEMPTS, PARTIAL_FRESH_S, REST_S, STALE_S, Fetched, Fetcher
 from interfaces.sources.port import MAX_BODY_BYTES, Source
-from interfaces.sources.prices.awattar import Awattar
-from interfaces.sources.prices.energy_charts import EnergyCharts
-from interfaces.sources.prices.energyzero import EnergyZero
-from interfaces.sources.prices.entsoe import Entsoe
+from interfaces.sources.prices import awattar, energy_charts, energyzero, entsoe
 from interfaces.sources.prices.zones import ZONES
 from interfaces.sources.transport import Clocks, new_session
 from tests.interfaces.sources import kit
@@ -49,12 +46,12 @@ def fetcher(time: Time, cache: Cache | None = None) -> Fetcher:
     return Fetcher(session, Clocks(lambda: time.now_s, lambda: time.epoch_s, time.sleep), lambda: 0.5, cache)
 
 
-def charts(server: Server, zone: str = "BE") -> EnergyCharts:
-    return EnergyCharts(ZONES[zone], url=server.url)
+def charts(server: Server, zone: str = "BE") -> Source[PriceSeries]:
+    return energy_charts.source(ZONES[zone], url=server.url)
 
 
-def awattars(server: Server) -> Awattar:
-    return Awattar(ZONES["DE-LU"], url=server.url)
+def awattars(server: Server) -> Source[PriceSeries]:
+    return awattar.source(ZONES["DE-LU"], url=server.url)
 
 
 def good(found: object) -> Fetched:
@@ -162,7 +159,7 @@ def test_nobody_listens(time):
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-    source = EnergyCharts(ZONES["BE"], url=f"http://127.0.0.1:{port}/")
+    source = energy_charts.source(ZONES["BE"], url=f"http://127.0.0.1:{port}/")
     assert error(fetcher(time).fetch(source, START, END)) == "Energy-Charts: it cannot be reached"
 
 
@@ -177,13 +174,13 @@ def test_a_source_that_trickles_is_given_up(server, time, monkeypatch):
 
 def test_the_token_is_sent_and_appears_in_no_word_log_or_file(server, time, tmp_path, caplog):
     caplog.set_level(logging.DEBUG, "interfaces.sources")
-    source = Entsoe(ZONES["BE"], "top-secret", url=server.url)
+    source = entsoe.source(ZONES["BE"], "top-secret", url=server.url)
     server.replies = [Reply(acknowledgement("Unauthorized"), 401)]
     asking = fetcher(time, Cache(tmp_path))
     told = error(asking.fetch(source, START, END))
     assert told == "ENTSO-E: it answers HTTP 401, the platform refused: Unauthorized"
     assert server.asked[0]["securityToken"] == ["top-secret"]
-    down = Entsoe(ZONES["BE"], "top-secret", url="http://127.0.0.1:1/")
+    down = entsoe.source(ZONES["BE"], "top-secret", url="http://127.0.0.1:1/")
     told += error(fetcher(time).fetch(down, START, END))
     server.replies = [
         Reply(kit.publication(kit.time_series(kit.period("2025-12-15T23:00Z", "2025-12-17T23:00Z", "PT60M", {1: 1}))))
@@ -393,7 +390,7 @@ def test_days_are_asked_for_one_by_one_and_joined(server, time):
             ]
         )
 
-    source = EnergyZero(url=server.url)
+    source = energyzero.source(url=server.url)
     server.replies = [Reply(day(16)), Reply(b'{"code": 5, "message": "no prices"}', 404)]
     found = good(fetcher(time).fetch(source, START, END))
     assert len(found.series.eur_per_kwh) == 20
@@ -408,7 +405,7 @@ def test_a_day_that_fails_in_front_leaves_the_series_incomplete_too(server, time
     quarters = [f"2025-12-17T{k // 4:02d}:{k % 4 * 15:02d}:00Z" for k in range(92)]
     rows = [(one, later, "0.1") for one, later in pairwise([*quarters, "2025-12-17T23:00:00Z"])]
     server.replies = [Reply(b'{"code": 5, "message": "lost"}', 404), Reply(kit.energyzero(rows))]
-    found = good(fetcher(time).fetch(EnergyZero(url=server.url), START, END))
+    found = good(fetcher(time).fetch(energyzero.source(url=server.url), START, END))
     assert found.series.start_epoch_s[-1] + 900 == END
     assert found.series.flags == (Flag.INCOMPLETE,)
 
@@ -418,10 +415,10 @@ def test_a_body_with_two_meanings_is_no_series(server, time):
     row = ("2025-12-16T00:00:00Z", "2025-12-16T00:15:00Z", "0.1")
     other = (*row[:2], "0.2")
     server.replies = [Reply(kit.energyzero([row])), Reply(kit.energyzero([other]))]
-    assert "given twice, differently" in error(fetcher(time).fetch(EnergyZero(url=server.url), START, END))
+    assert "given twice, differently" in error(fetcher(time).fetch(energyzero.source(url=server.url), START, END))
 
 
 def test_the_pauses_are_ours_to_keep():
     """400 requests a minute is ENTSO-E's limit, 600 Open-Meteo's; a minute of back-off never reaches them."""
-    assert 60 / Entsoe(ZONES["BE"], "t").pause_s <= 400
+    assert 60 / entsoe.source(ZONES["BE"], "t").pause_s <= 400
     assert fetching.BACK_OFF_S * (2**ATTEMPTS - 1) < 60

@@ -185,7 +185,7 @@ def test_energyzero_refusals(body, words):
     ],
 )
 def test_energyzero_is_asked_once_for_each_local_day(start, end, days):
-    asked = energyzero.EnergyZero().requests(epoch(start), epoch(end))
+    asked = energyzero.source().requests(epoch(start), epoch(end))
     assert [dict(request.params)["date"] for request in asked] == days
     assert all(later.since_epoch_s == one.until_epoch_s for one, later in pairwise(asked))
 
@@ -194,9 +194,9 @@ def test_energyzero_is_asked_once_for_each_local_day(start, end, days):
 
 
 def test_requests_of_the_others():
-    (request,) = energy_charts.EnergyCharts(ZONES["IT-NORTH"]).requests(START, START + 7200)
+    (request,) = energy_charts.source(ZONES["IT-NORTH"]).requests(START, START + 7200)
     assert dict(request.params) == {"bzn": "IT-North", "start": str(START), "end": str(START + 7199)}
-    (request,) = awattar.Awattar(ZONES["AT"]).requests(START, START + 7200)
+    (request,) = awattar.source(ZONES["AT"]).requests(START, START + 7200)
     assert request.url.startswith("https://api.awattar.at/")
     assert dict(request.params) == {"start": f"{START}000", "end": f"{START + 7200}000"}
 

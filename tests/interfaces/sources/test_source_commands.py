@@ -160,10 +160,8 @@ def test_prices_from_the_source_itself_and_from_a_fall_back(capsys, monkeypatch,
     hours = [START + k * 3600 for k in range(48)]
     rows = [(start, start + 3600, 50.0) for start in hours]
     with http_server() as server:
-        monkeypatch.setattr(
-            energy_charts.EnergyCharts.__init__, "__defaults__", (server.url, *_defaults(energy_charts.EnergyCharts))
-        )
-        monkeypatch.setattr(awattar.Awattar.__init__, "__defaults__", (server.url, *_defaults(awattar.Awattar)))
+        monkeypatch.setattr(energy_charts.source, "__defaults__", (server.url,))
+        monkeypatch.setattr(awattar.source, "__defaults__", (server.url,))
         server.replies = [Reply(kit.HTML, 404), Reply(kit.awattar(rows))]
         words = ("optimizer", "prices", "--source", "energy_charts", "--source", "awattar", "--zone", "DE")
         found = said(capsys, *words, "--json")
@@ -180,20 +178,12 @@ def test_prices_from_the_source_itself_and_from_a_fall_back(capsys, monkeypatch,
     assert caplog.records == [], "the journal's lines would stand beside the one sentence"
 
 
-def _defaults(cls: Any) -> tuple[object, ...]:
-    """Defaults of a source behind its address."""
-    found: tuple[object, ...] = cls.__init__.__defaults__
-    return found[1:]
-
-
 def test_weather_from_the_source_itself(capsys, monkeypatch):
     monkeypatch.setattr(weather_command, "epoch_s", lambda: START + 100.0)
     block = {"time": ["2025-12-15T23:00", "2025-12-15T23:15"], "temperature_2m": [1.0, 2.0]}
     body = {"minutely_15": block, "minutely_15_units": {"temperature_2m": "°C"}}
     with http_server() as server:
-        monkeypatch.setattr(
-            open_meteo.OpenMeteo.__init__, "__defaults__", (server.url, *_defaults(open_meteo.OpenMeteo))
-        )
+        monkeypatch.setattr(open_meteo.source, "__defaults__", (server.url,))
         server.replies = [Reply(json.dumps(body).encode())]
         found = said(
             capsys, "optimizer", "weather", "--source", "open_meteo", "--latitude", "51", "--longitude", "4.5", "--json"

@@ -190,12 +190,12 @@ def test_bright_sky_sample_over_the_end_of_summer_time(reference_data):
 
 def test_requests_are_in_utc_and_units_that_are_known():
     start = epoch("2026-06-01T10:00Z")
-    (request,) = open_meteo.OpenMeteo(51.0, 4.5).requests(start, start + 86400)
+    (request,) = open_meteo.source(51.0, 4.5).requests(start, start + 86400)
     asked = dict(request.params)
     assert (asked["latitude"], asked["longitude"], asked["timezone"]) == ("51.0000", "4.5000", "GMT")
     assert (asked["start_minutely_15"], asked["end_minutely_15"]) == ("2026-06-01T10:00", "2026-06-02T10:00")
     assert all(name in open_meteo.VARIABLES for name in asked["minutely_15"].split(","))
-    (request,) = bright_sky.BrightSky(51.0, 4.5).requests(start, start + 86400)
+    (request,) = bright_sky.source(51.0, 4.5).requests(start, start + 86400)
     assert dict(request.params)["date"] == "2026-06-01T10:00:00Z"
     assert [weather_source(name, 1.0, 2.0).name for name in ONLINE] == list(ONLINE)
 

@@ -15,10 +15,10 @@ from interfaces.domain.series import WeatherSeries
 from interfaces.domain.topology import Asset, AssetKind, Circuit, build_topology
 from interfaces.sources.cache import Cache
 from interfaces.sources.fetching import Fetcher
-from interfaces.sources.prices.energy_charts import EnergyCharts
+from interfaces.sources.prices import energy_charts
 from interfaces.sources.prices.zones import ZONES
 from interfaces.sources.transport import Clocks, new_session
-from interfaces.sources.weather.open_meteo import OpenMeteo
+from interfaces.sources.weather import open_meteo
 from optimizer.core.problem_money import Fixed, Tariff
 from optimizer.service.feed import Feed, price_window, weather_window
 from optimizer.service.local_link import LocalLink, append_status
@@ -80,13 +80,13 @@ def fetcher_of(time: Time, cache: Path) -> Fetcher:
 
 
 def weather_feed(server: Server, time: Time, cache: Path) -> Feed[WeatherSeries]:
-    source = OpenMeteo(51.0, 4.4, url=server.url)
+    source = open_meteo.source(51.0, 4.4, url=server.url)
     return Feed("weather yard", [source], weather_window, fetcher_of(time, cache), Inline())
 
 
 def market_of(server: Server, time: Time, cache: Path) -> Market:
     fetcher = fetcher_of(time, cache)
-    source = EnergyCharts(ZONES["BE"], url=server.url)
+    source = energy_charts.source(ZONES["BE"], url=server.url)
     return Market(ZONES["BE"], Feed("prices BE", [source], price_window(ZONES["BE"]), fetcher, Inline()))
 
 
