@@ -60,6 +60,9 @@ COMMANDS = (
     Command("optimizer prices", "optimizer.commands:prices", "day-ahead prices from a source or a file"),
     Command("optimizer run", "optimizer.commands:run", "make and send the plans of all sites of a configuration"),
     Command("optimizer solve", "optimizer.commands:solve", "the plan of one planning problem in a file"),
+    Command(
+        "optimizer worker", "optimizer.commands:worker", "solve what waits in the store, on any number of machines"
+    ),
     Command("optimizer weather", "optimizer.commands:weather", "the weather of a place from a source or a file"),
     Command("pki init", "interfaces.commands:pki_init", "make a certificate authority and the cloud side's keys"),
     Command("pki issue", "interfaces.commands:pki_issue", "make the key and certificate of a controller"),
@@ -72,14 +75,17 @@ COMMANDS = (
 # Which optional dependency group brings a package that the light install lacks.
 EXTRA_OF_PACKAGE = {
     "aiomqtt": "cloud",
+    "alembic": "cloud",
     "cvxpy": "cloud",
     "defusedxml": "cloud",
     "highspy": "cloud",
     "holidays": "cloud",
     "pandas": "sim",
+    "procrastinate": "cloud",
     "psutil": "sim",
     "pyarrow": "sim",
     "requests": "cloud",
+    "sqlalchemy": "cloud",
 }
 
 

@@ -38,6 +38,14 @@ def run(argv: list[str]) -> int:
     return EXIT_OK
 
 
+def worker(argv: list[str]) -> int:
+    """`optimizer worker --config optimizer.yaml`: solve what waits in the store until told to stop."""
+    from optimizer.service.worker_command import run as run_worker  # noqa: PLC0415
+
+    run_worker(argv)
+    return EXIT_OK
+
+
 def enrolment_serve(argv: list[str]) -> int:
     """`optimizer enrolment serve --config enrolment.yaml`: certificates for new controllers until told to stop."""
     from optimizer.service.enrolment_command import serve  # noqa: PLC0415

@@ -12,7 +12,7 @@ from typing import Annotated, Final
 from pydantic import ConfigDict, Field
 
 from interfaces.domain.site_types import ID_PATTERN
-from interfaces.domain.wire_topics import CONTROLLER_PATTERN, Address
+from interfaces.domain.wire_topics import CONTROLLER_PATTERN, Address, cloud_filters
 from interfaces.drivers.mqtt import Broker
 from interfaces.drivers.signing import Signer
 from optimizer.service.folder_store import FolderStore
@@ -44,15 +44,16 @@ class BrokerEntry:
 
 
 class BrokerSites:
-    """The connection of one process and the links of its sites over it."""
+    """The connection of one process and the links of its sites over it. Without ``listens`` it only sends."""
 
-    def __init__(self, entry: BrokerEntry) -> None:
+    def __init__(self, entry: BrokerEntry, *, listens: bool = True) -> None:
         self._entry = entry
         # Two processes must not throw each other out of the broker: each has a name of its own.
         client_id = f"optimizer-{secrets.token_hex(6)}"
         broker = Broker(entry.host, entry.port, entry.ca, entry.certificate, entry.key, client_id)
         self._store = FolderStore({})
-        self.cloud = CloudLink(broker, self._store, rng=random.Random(secrets.randbits(64)))  # noqa: S311  spreads load
+        rng = random.Random(secrets.randbits(64))  # noqa: S311  spreads load
+        self.cloud = CloudLink(broker, self._store, rng=rng, filters=cloud_filters() if listens else ())
         self._thread = CloudThread(self.cloud)
 
     def link(self, folder: Path, site: str, controller: str, organisation: str | None, signer: Signer) -> MqttSite:

@@ -23,6 +23,7 @@ from optimizer.core.problem_state import Profile, Target, Vehicle
 from optimizer.core.problem_types import MAX_STEPS, Id
 from optimizer.service.broker_run import BrokerEntry, ControllerName, Organisation
 from optimizer.service.config_site import BufferEntry, ChargerEntry
+from optimizer.service.engine_config import EngineEntry
 from optimizer.service.record import PLAN_EVERY_S
 from optimizer.service.wanted import SUFFIXES
 
@@ -112,6 +113,7 @@ class OptimizerConfig:
     sites: Annotated[tuple[SiteEntry, ...], Field(min_length=1, max_length=5000)]
     log_level: Literal["debug", "info", "warning"] = "info"
     broker: BrokerEntry | None = None
+    engine: EngineEntry | None = None
 
 
 _ADAPTER: Final = TypeAdapter(OptimizerConfig)

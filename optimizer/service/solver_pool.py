@@ -49,6 +49,11 @@ class SolverPool:
         for thread in self._threads:
             thread.start()
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Of the solver processes that were started last; for whoever watches them."""
+        return tuple(child.pid for child in tuple(self._children.values()))
+
     def plan(self, sites: tuple[str, ...], done: Done) -> None:
         """Plan a batch; ``done`` gets one report, or one per site, from a thread of the pool."""
         self._inbox.put(_Task(sites, done))
@@ -99,6 +104,11 @@ class _Child:
         self._process.start()
         far.close()
         self._started = False
+
+    @property
+    def pid(self) -> int:
+        """Of the process."""
+        return self._process.pid or 0
 
     def ask(self, sites: tuple[str, ...], within_s: float) -> BatchReport | str:
         """The report, or why there is none; the process is of no use then."""

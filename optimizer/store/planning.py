@@ -19,9 +19,9 @@ from optimizer.store.database import Database
 from optimizer.store.tables import planning, plans
 from optimizer.store.upsert import upsert
 
-SLOTS: Final[int] = 256
-"""The sites of one slot share a job, and its overhead. A site never changes its slot, so that the lock of its job is
-one lock per site too. 10 000 sites are 40 to a job of less than a second."""
+SLOTS: Final[int] = 64
+"""The sites of one slot share a job, and its overhead of some 30 ms; a site never changes its slot, so that the lock of
+its job is one lock per site too. 10 000 sites are 156 to a job, which one machine plans in two seconds."""
 BACK_OFF_S: Final[tuple[float, ...]] = (5.0, 20.0, 60.0)
 """Pauses after the first, second and further attempts that failed; a new problem is tried at once."""
 _DEFLATE: Final = 1

@@ -50,6 +50,8 @@ CHUNK: Final[int] = 500
 NEVER_S: Final[float] = 1e6
 """Between two sweeps: they would begin before the measurement does."""
 LEASE_S: Final[float] = 900.0
+LOOK_S: Final[float] = 0.1
+"""Between two looks at what is done; looking costs time of the processor, too."""
 STILL_S: Final[float] = 120.0
 """Without a plan for so long, the measurement is given up."""
 
@@ -228,7 +230,7 @@ def _wait(link: CountingLink, running: InProcessEngine | Worker, sites: int) -> 
             done, since_s = link.sent, time.monotonic()
         elif time.monotonic() - since_s > STILL_S:
             raise UserError(f"only {done} of {sites} sites were planned; {running.failed} attempts failed")
-        time.sleep(0.02)
+        time.sleep(LOOK_S)
 
 
 def _spent(cluster: Cluster | None) -> _Spent:

@@ -19,25 +19,35 @@ from optimizer.service.solver_pool import SolverPool
 from optimizer.service.solving import BatchReport
 from optimizer.store.database import Database
 from optimizer.store.planning import put_problems, sites_with_work
+from optimizer.store.tables import metadata
 from tests.optimizer.fleet import Fleet, solver_processes, until
 
 pytestmark = pytest.mark.xdist_group("engine")
 SITES = ("north", "south", "east")
 
 
-@pytest.fixture
-def fleet(tmp_path: Path) -> Iterator[Fleet]:
-    database = Database(f"sqlite:///{tmp_path / 'store.db'}")
-    database.migrate()
-    yield Fleet(database, tmp_path / "links", *SITES)
-    database.close()
-
-
-@pytest.fixture
-def pool(fleet: Fleet) -> Iterator[SolverPool]:
-    found = SolverPool(fleet.database.url, 1)
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    found = Database(f"sqlite:///{tmp_path_factory.mktemp('engine') / 'store.db'}")
+    found.migrate()
     yield found
     found.close()
+
+
+@pytest.fixture(scope="module")
+def pool(store: Database) -> Iterator[SolverPool]:
+    """One for all tests: to start a process takes longer than most of them."""
+    found = SolverPool(store.url, 1)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def fleet(store: Database, tmp_path: Path) -> Fleet:
+    with store.begin() as connection:
+        for table in reversed(metadata.sorted_tables):
+            connection.execute(table.delete())
+    return Fleet(store, tmp_path / "links", *SITES)
 
 
 @pytest.fixture
@@ -52,8 +62,8 @@ def warm(pool: SolverPool) -> psutil.Process:
     reports: list[BatchReport] = []
     pool.plan((), reports.append)
     until(lambda: bool(reports))
-    (process,) = solver_processes()
-    return process
+    (pid,) = pool.pids
+    return psutil.Process(pid)
 
 
 def test_every_site_gets_its_plan_and_the_next_one_the_next_sequence(fleet, engine):
@@ -118,17 +128,15 @@ def test_nobody_is_planned_before_his_time(fleet, pool):
 
 
 def test_row_19_a_solver_killed_in_mid_solve_is_replaced_and_its_site_planned(fleet, engine, pool, figure):
-    frozen = [warm(pool)]
-    for process in frozen:
-        process.send_signal(signal.SIGSTOP)  # mid-solve: it has its batch and never answers
+    frozen = warm(pool)
+    frozen.send_signal(signal.SIGSTOP)  # mid-solve: it has its batch and never answers
     fleet.news()
     engine.submit(SITES, 0.0)
     until(lambda: bool(engine._waiting.running))
-    for process in frozen:
-        process.kill()
+    frozen.kill()
     until(lambda: all(fleet.sequence(site) == 1 for site in SITES))
     assert all(fleet.stored(site) == [1] for site in SITES)
-    assert not {process.pid for process in frozen} & {process.pid for process in solver_processes()}
+    assert pool.pids != (frozen.pid,)
     figure("plans per site after its solver was killed", 1)
 
 
@@ -140,7 +148,7 @@ def test_row_19_a_solver_that_hangs_is_ended_at_its_deadline_and_the_sites_are_p
     engine = InProcessEngine(fleet.database, pool, fleet.publisher, sweep_s=0.2)
     fleet.news()
     until(lambda: all(fleet.sequence(site) == 1 for site in SITES))
-    assert hanging.pid not in {process.pid for process in solver_processes()}
+    assert pool.pids != (hanging.pid,)
     engine.close()
     pool.close()
     figure("plans per site after a hang", 1)

@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -168,7 +169,7 @@ def test_row_20_two_workers_on_the_same_sites_number_their_plans_without_oscilla
         for number in range(1, rounds + 1):
             fleet.news()
             jobs.submit(SITES, 0.0)
-            until(lambda number=number: everybody(fleet, number))
+            until(partial(everybody, fleet, number))
     for site in SITES:
         assert fleet.stored(site) == list(range(1, rounds + 1))
         assert fleet.sequence(site) == rounds
