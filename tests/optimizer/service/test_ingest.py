@@ -254,6 +254,20 @@ def test_a_backlog_comes_beside_the_live_messages_of_a_new_session():
     assert late_ones == [EPOCH_S + 20.0 + 10.0 * k for k in range(4)]
 
 
+def test_late_messages_of_the_present_session_close_its_gap():
+    """What was said before the line was open is numbered in the session and sent behind the first live messages."""
+    cloud, site = Cloud(), Site()
+    birth = site.birth()
+    early = [replace(site.event(), head=replace(site.event().head, seq=k, historical=True)) for k in (1, 2)]
+    site.seq = 2
+    for message in (birth, site.live(), *early):
+        cloud.hear(message, after_s=1.0)
+    for _ in range(3):
+        cloud.hear(site.live(), after_s=10.0)
+    assert cloud.asked() == []
+    assert cloud.ingest.hearings[HERE].next_seq == 7
+
+
 def test_row_17_a_will_of_an_earlier_connection_does_not_make_a_site_offline():
     cloud, site = Cloud(), Site()
     cloud.hear(site.birth())
