@@ -260,7 +260,8 @@ def test_late_messages_of_the_present_session_close_its_gap():
     birth = site.birth()
     early = [replace(site.event(), head=replace(site.event().head, seq=k, historical=True)) for k in (1, 2)]
     site.seq = 2
-    for message in (birth, site.live(), *early):
+    messages: list[Message] = [birth, site.live(), *early]
+    for message in messages:
         cloud.hear(message, after_s=1.0)
     for _ in range(3):
         cloud.hear(site.live(), after_s=10.0)
