@@ -48,7 +48,7 @@ class Cloud:
     """Everything on the far side of the line. Use as a context manager: what it started has ended afterwards.
 
     ``folder``: keys, logs and what the optimizer remembers; it goes with the cloud. ``service``: what the controller's
-    service file needs to reach it. ``line``: cut and mended by the demo.
+    service file needs to reach it. ``line``: cut and mended by the demo. ``broker``: stopped and frozen by tests.
     """
 
     def __init__(self, mosquitto: str, site_text: str) -> None:
@@ -57,18 +57,19 @@ class Cloud:
         self._ends = ExitStack()
         self._ends.callback(shutil.rmtree, self.folder, ignore_errors=True)
         self._optimizer: subprocess.Popen[bytes] | None = None
-        self._broker: LocalBroker
+        self.broker: LocalBroker
         self.line: CloudLine
 
     def __enter__(self) -> Cloud:
         try:
             keys = self._keys()
             try:
-                self._broker = self._ends.enter_context(LocalBroker(self._mosquitto, self.folder / "broker", keys))
+                self.broker = self._ends.enter_context(LocalBroker(self._mosquitto, self.folder / "broker", keys))
             except BrokerError as error:
                 raise CloudError(f"the broker did not start: {error}") from error
-            self.line = self._ends.enter_context(CloudLine(self._broker.port))
-            self._start_optimizer(keys)
+            self.line = self._ends.enter_context(CloudLine(self.broker.port))
+            self._write_optimizer_file(keys)
+            self.start_optimizer()
             self._ends.callback(self._stop_optimizer)
         except BaseException:
             self._ends.close()
@@ -91,15 +92,15 @@ class Cloud:
 
     def processes(self) -> dict[str, int]:
         """Process ids by role."""
-        pids = {"broker": self._broker.pid, "optimizer": None if self._optimizer is None else self._optimizer.pid}
+        pids = {"broker": self.broker.pid, "optimizer": None if self._optimizer is None else self._optimizer.pid}
         return {role: pid for role, pid in pids.items() if pid is not None}
 
     def check(self) -> None:
         """Raise ``CloudError`` when broker or optimizer ended by themselves."""
         if self._optimizer is not None and self._optimizer.poll() is not None:
             raise CloudError(f"the optimizer ended by itself:\n{_tail(self.folder / 'optimizer.log')}")
-        if not psutil.pid_exists(self._broker.pid or -1):
-            raise CloudError(f"the broker ended by itself:\n{_tail(self._broker.log)}")
+        if not psutil.pid_exists(self.broker.pid or -1):
+            raise CloudError(f"the broker ended by itself:\n{_tail(self.broker.log)}")
 
     def _keys(self) -> Path:
         """The authority's folder; what the site needs of it is copied to a folder of its own."""
@@ -112,14 +113,18 @@ class Cloud:
             shutil.copy2(keys / name, box / name)
         return keys
 
-    def _start_optimizer(self, keys: Path) -> None:
+    def _write_optimizer_file(self, keys: Path) -> None:
         (self.folder / "site.yaml").write_text(self._text, encoding="utf-8")
         (self.folder / "prices.csv").write_text(price_file(epoch_s()), encoding="utf-8")
         file = self.folder / "optimizer.yaml"
-        file.write_text(yaml.safe_dump(optimizer_file(self._broker.port, keys)), encoding="utf-8")
-        with (self.folder / "optimizer.log").open("wb") as log:
-            self._optimizer = subprocess.Popen(  # noqa: S603  our own program
-                [sys.executable, "-m", "interfaces.cli", "optimizer", "run", "--config", str(file)],
+        file.write_text(yaml.safe_dump(optimizer_file(self.broker.port, keys)), encoding="utf-8")
+
+    def start_optimizer(self) -> None:
+        """Start it, also anew after somebody killed it."""
+        with (self.folder / "optimizer.log").open("ab") as log:
+            self._optimizer = subprocess.Popen(
+                [sys.executable, "-m", "interfaces.cli", "optimizer", "run", "--config", "optimizer.yaml"],
+                cwd=self.folder,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=dict(os.environ),
             )  # fmt: skip
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Final
 
-from simulations.devices.proxy import DIRECTIONS, LOCALHOST, Proxy, Spoil
+from simulations.devices.proxy import DIRECTIONS, LOCALHOST, Direction, Proxy, Spoil
 
 PATIENCE_S: Final[float] = 10.0
 """For what its thread does at once."""
@@ -49,6 +49,10 @@ class CloudLine:
         """Nothing passes from now on, in either direction."""
         self.is_cut = True
         self._at_once(self._swallow)
+
+    def spoil(self, how: Mapping[Direction, Spoil]) -> None:
+        """What is done to everything that passes from now on."""
+        self._at_once(lambda: self._proxy.spoil.update(how))
 
     def mend(self) -> None:
         """Everything passes again; connections from before the cut are gone, as after a new address."""
