@@ -19,7 +19,7 @@ from optimizer.store.planning import put_problems
 from simulations.bench.fleet_problems import fleet_problem, named
 from tests.optimizer.store.kit import with_sites
 
-PATIENCE_S = 120.0
+PATIENCE_S = 300.0
 """For what takes seconds; only what never comes uses it up."""
 
 

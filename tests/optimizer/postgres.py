@@ -8,22 +8,26 @@ from itertools import count
 import pytest
 from sqlalchemy import text
 
-from interfaces.errors import UserError
 from optimizer.store.database import Database
-from simulations.bench.postgres import DATABASE, Cluster
+from simulations.bench.postgres import DATABASE, Cluster, server_folder
 
 _numbers = count(1)
 TEMPLATE = "migrated"
 
 
-def cluster_or_skip() -> Cluster:
-    """Started. Where PostgreSQL is missing the test is skipped, and in CI it fails."""
-    try:
-        cluster = Cluster(("fsync=off",))
-    except UserError as error:
+def need_server() -> None:
+    """Where PostgreSQL is missing the test is skipped, and in CI it fails."""
+    if server_folder() is None:
+        reason = "needs PostgreSQL's server (Debian package postgresql): scripts/system-packages installs it"
         if os.environ.get("STROOMWACHT_CI"):
-            pytest.fail(f"{error}: scripts/system-packages installs it")
-        pytest.skip(f"{error}: scripts/system-packages installs it")
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+
+def cluster_or_skip() -> Cluster:
+    """Started, with a database to copy; see ``need_server``."""
+    need_server()
+    cluster = Cluster(("fsync=off",))
     cluster.start()
     _command(cluster, f"CREATE DATABASE {TEMPLATE}")
     migrated = Database(cluster.url(TEMPLATE))

@@ -12,7 +12,7 @@ from optimizer.core.codec import problem_from_json, problem_to_json
 from optimizer.core.planning import Planned, plan_problem
 from simulations.bench.fleet import bench_fleet
 from simulations.bench.fleet_problems import fleet_problem, named
-from simulations.bench.postgres import server_folder
+from tests.optimizer.postgres import need_server
 
 NOW = 1_763_733_600.0
 
@@ -50,8 +50,7 @@ def test_the_figures_add_up(capsys):
 
 @pytest.mark.xdist_group("postgresql")
 def test_jobs_on_a_server_of_its_own():
-    if server_folder() is None:
-        pytest.skip("needs PostgreSQL's server (Debian package postgresql): scripts/system-packages installs it")
+    need_server()
     figures = bench_fleet(30, "procrastinate")
     assert (figures.adapter, figures.failed) == ("procrastinate", 0)
     assert figures.database_ms_per_job > 0.0
