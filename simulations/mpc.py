@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from interfaces.domain.live import live_status
+from interfaces.domain.targets import Targets
 from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from optimizer.core.planning import Refused
 from optimizer.core.problem_money import Dynamic
@@ -42,6 +43,7 @@ class Mpc:
         if plans.past is not None:
             self._planner.memory.remember(plans.past.quarters, plans.past.sessions)
         self._told = {v.arrival.tag: v for v in world.visits if v.told_energy_wh is not None}
+        self._targets: Targets | None = None
         self._next_status_s = 0.0
         self._prices_day = -1
         self._prices: Dynamic | None = None
@@ -63,17 +65,24 @@ class Mpc:
         now_s = self.core.plant.now_s
         if now_s >= self._next_status_s and self.core.record is not None:
             self._next_status_s = now_s + STATUS_S
-            self._look()
-        self.core.decide(replace(orders, plan=self._planner.plan))
+            self._look(away=self._is_away(now_s))
+        if not self._is_away(now_s):
+            self._targets = orders.targets
+        # While the cloud is away the site has the last plan, until its lease is over, and the last targets and prices.
+        self.core.decide(replace(orders, plan=self._planner.plan, targets=self._targets))
 
-    def _look(self) -> None:
+    def _is_away(self, now_s: float) -> bool:
+        away_s = self._plans.cloud_away_s
+        return away_s is not None and away_s[0] <= now_s < away_s[1]
+
+    def _look(self, *, away: bool) -> None:
         record, planner = self.core.record, self._planner
         if record is None:
             return
         epoch_s = self.core.plant.epoch_s
         planner.observe(live_status(record, self._world.topology, planner.record.id))
         self._publish_prices()
-        if not planner.due(epoch_s):
+        if away or not planner.due(epoch_s):
             return
         began_s = time.process_time()
         made = planner.make(

@@ -42,6 +42,7 @@ class PlanWorld:
     record: SiteRecord
     models: Models
     past: Past | None
+    cloud_away_s: tuple[float, float] | None
     weather: WeatherColumns | None
     truth: Truth | None
 
@@ -65,9 +66,17 @@ def plan_world_of(
             use=BuildingUse(economy.building),
         ),
         past=past_of(scenario, site, folder, economy.history_days),
+        cloud_away_s=_away(economy),
         weather=_weather(scenario, site, plants, folder),
         truth=truth_of(world, world.step_s) if name == "mpc-perfect" else None,
     )
+
+
+def _away(economy: Economy) -> tuple[float, float] | None:
+    if economy.cloud_away_h is None:
+        return None
+    begin_h, end_h = economy.cloud_away_h
+    return begin_h * SECONDS_PER_HOUR, end_h * SECONDS_PER_HOUR
 
 
 def _record(economy: Economy, site: SiteFacts, world: World) -> SiteRecord:

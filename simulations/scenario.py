@@ -267,7 +267,8 @@ class Economy:
     """What plans and bills need. ``capacity_eur_per_kw``: for the highest quarter-hour of each calendar month, at least
     ``capacity_floor_kw``. ``history_days``: days before the run that the site remembers. ``replan_s``: between plans.
     Where the plants look: ``tilt_deg``, ``azimuth_deg`` (180 is south). ``battery_eur_per_kwh``: what stored energy is
-    worth at the end (left out: the mean import price).
+    worth at the end (left out: the mean import price). ``cloud_away_h``: hours after the start from which and until
+    which nothing passes between site and cloud; what was measured arrives afterwards.
     """
 
     __pydantic_config__ = _STRICT
@@ -281,6 +282,7 @@ class Economy:
     azimuth_deg: Annotated[float, Field(ge=0, le=360)] = 180.0
     weather: WeatherForecast | None = None
     battery_eur_per_kwh: Annotated[float, Field(ge=0, le=10)] | None = None
+    cloud_away_h: tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]] | None = None
 
 
 FaultKind: TypeAlias = Literal[

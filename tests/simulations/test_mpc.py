@@ -309,3 +309,20 @@ def test_a_refusal_is_counted_and_the_site_goes_on():
 def test_a_strategy_with_plans_needs_something_to_plan_with():
     with pytest.raises(ValueError, match="plan with"):
         Loop(small_world(), "mpc")
+
+
+def test_row_01_a_cloud_that_is_away_for_hours_costs_money_and_nothing_else(figure):
+    """Plans until 01:00, then nothing from outside until 04:00: the site charges by its own rules and comes back."""
+    away = replace(SCENARIO, economy=replace(SCENARIO.economy, cloud_away_h=(1.0, 4.0)))
+    world = small_world(away)
+    run = finished(loop_of("mpc", world, away))
+    leased = 360 + 90 + 1  # an hour, the lease of the last plan and the scan that finds it over, in steps of 10 s
+    assert set(run.modes[12:350]) == {"plan"}
+    assert set(run.modes[leased:1440]) == {"fallback"}
+    assert set(run.modes[-180:]) == {"plan"}
+    assert run.figures["self_made_overload_s"] == 0.0
+    assert run.figures["sessions_met_pct"] == 100.0
+    assert run.figures["energy_delivered_kwh"] == pytest.approx(18.0, rel=0.02)
+    figure(
+        "three hours away", f"ready {run.figures['sessions_met_pct']:.0f} %, {run.figures['cost_total_eur']:.2f} EUR"
+    )
