@@ -58,6 +58,7 @@ class WireCode(StrEnum):
     WRONG_PLACE = "wrong_place"
     UNKNOWN_TOPIC = "unknown_topic"
     SIGNATURE = "signature"
+    TOO_MANY = "too_many"
 
 
 @dataclass(frozen=True, slots=True)

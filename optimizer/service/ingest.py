@@ -29,6 +29,12 @@ MAX_RECENT: Final[int] = 1000
 """Numbers in which a repetition is noticed here; the store notices it ever after."""
 MAX_WAITING: Final[int] = 20_000
 """Messages that wait for the store; then nothing more is read, and the link's own queues say what they drop."""
+RATE_PER_S: Final[float] = 400.0
+BURST: Final[float] = 3000.0
+BYTES_EACH: Final[float] = 1000.0
+"""Messages of one controller that are looked at, each thousand bytes counting as one more: above what the backlog of a
+site of 300 chargers brings, far below what a stolen certificate could send. What is beyond is dropped before it costs
+anything, so that nobody else's messages wait behind it."""
 MAX_RANGES: Final[int] = 100
 """In one receipt."""
 MANY: Final[int] = 25
@@ -188,6 +194,24 @@ class Hearing:
         return Heard(status=known.status)
 
 
+@dataclass(slots=True)
+class Allowance:
+    """What of one controller may be looked at now."""
+
+    left: float = BURST
+    at_s: float = float("-inf")
+
+    def take(self, size_bytes: int, now_s: float) -> bool:
+        """Whether a message of this size may; it is taken off."""
+        self.left = min(BURST, self.left + RATE_PER_S * max(0.0, now_s - self.at_s))
+        self.at_s = now_s
+        cost = 1.0 + size_bytes / BYTES_EACH
+        if self.left < cost:
+            return False
+        self.left -= cost
+        return True
+
+
 @dataclass(frozen=True, slots=True)
 class Refused:
     """A payload that is not believed."""
@@ -206,6 +230,7 @@ class Ingest:
         self._told: dict[Address, list[tuple[int, int]]] = {}
         self._told_s: dict[Address, float] = {}
         self._wanted: dict[Address, str] = {}
+        self._allowances: dict[Address, Allowance] = {}
         self.hearings: dict[Address, Hearing] = {}
         self.online: dict[Address, bool] = {}
         self.counts: Counter[str] = Counter()
@@ -220,8 +245,12 @@ class Ingest:
         place = place_of(topic)
         if place is None or not ROUTES[place.kind].up:
             return self._refused(None, WireRefusal(WireCode.UNKNOWN_TOPIC, f"{topic[:100]!r} is no topic of ours"))
-        if not self._store.knows(place.address):
-            return self._refused(place, WireRefusal(WireCode.WRONG_PLACE, "nobody knows this controller there"))
+        unwanted = self._unwanted(place.address, len(payload), now_s)
+        if unwanted is not None:
+            return self._refused(place, unwanted)
+        return self._read(place, payload, now_s, epoch_s)
+
+    def _read(self, place: Place, payload: bytes, now_s: float, epoch_s: float) -> Arrival | Refused | None:
         message = read(payload, TYPES[place.kind])
         if isinstance(message, WireRefusal):
             return self._refused(place, message)
@@ -232,6 +261,14 @@ class Ingest:
             self._state(place.address, message)
             return None
         return self._believed(place.address, message, now_s, epoch_s)
+
+    def _unwanted(self, address: Address, size_bytes: int, now_s: float) -> WireRefusal | None:
+        """Why a message is refused without looking into it."""
+        if not self._store.knows(address):
+            return WireRefusal(WireCode.WRONG_PLACE, "nobody knows this controller there")
+        if not self._allowances.setdefault(address, Allowance()).take(size_bytes, now_s):
+            return WireRefusal(WireCode.TOO_MANY, "more than a controller has to say")
+        return None
 
     def batch(self) -> tuple[Arrival, ...]:
         """What the store has not taken yet, in the order it came."""

@@ -17,7 +17,18 @@ from interfaces.domain.wire_examples import EPOCH_S, examples, later, status
 from interfaces.domain.wire_head import Head, WireCode
 from interfaces.domain.wire_live import Known, Live, live_of
 from interfaces.domain.wire_topics import Address, Kind
-from optimizer.service.ingest import ASK_S, GAP_S, MANY, Arrival, Ingest, Refused, StoreError, ranges_of
+from optimizer.service.ingest import (
+    ASK_S,
+    BURST,
+    GAP_S,
+    MANY,
+    RATE_PER_S,
+    Arrival,
+    Ingest,
+    Refused,
+    StoreError,
+    ranges_of,
+)
 
 HERE = Address("acme", "depot", "depot-7")
 OTHER = Address("acme", "yard", "yard-1")
@@ -267,6 +278,28 @@ def test_late_messages_of_the_present_session_close_its_gap():
         cloud.hear(site.live(), after_s=10.0)
     assert cloud.asked() == []
     assert cloud.ingest.hearings[HERE].next_seq == 7
+
+
+def test_row_16_a_flood_from_one_controller_is_dropped_unread_and_nobody_else_waits(figure):
+    cloud, site = Cloud(), Site()
+    cloud.hear(site.birth(), HERE)
+    rubbish, topic = b"x" * 200_000, HERE.topic(Kind.LIVE)
+    for k in range(20_000):
+        found = cloud.ingest.take(topic, rubbish, k / 10_000, EPOCH_S)
+        assert isinstance(found, Refused)
+    looked_at = cloud.ingest.counts["refused_malformed"]
+    assert 10 <= looked_at <= (BURST + 2 * RATE_PER_S) / 201
+    assert cloud.ingest.counts["refused_too_many"] == 20_000 - looked_at
+    figure("looked at of 20000 in two seconds", looked_at, "messages")
+    assert isinstance(cloud.hear(SAMPLES["event"], OTHER), Arrival)
+    assert isinstance(cloud.hear(site.live(), HERE, after_s=30.0), Arrival), "forgiven when it is over"
+
+
+def test_a_backlog_is_no_flood():
+    cloud, site = Cloud(), Site()
+    cloud.hear(site.birth())
+    for _ in range(3000):
+        assert isinstance(cloud.hear(site.event(), after_s=0.012), Arrival)
 
 
 def test_row_17_a_will_of_an_earlier_connection_does_not_make_a_site_offline():
