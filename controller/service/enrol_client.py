@@ -139,9 +139,8 @@ def _exchange(
             return _clock_trouble(service, _utc(clock))
         return Trouble(f"{service} is not believed: {error.verify_message}")
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return Trouble(
-            f"{service} does not answer: {getattr(error, 'strerror', None) or error or type(error).__name__}"
-        )
+        words = (str(getattr(error, "strerror", None) or ""), str(error), type(error).__name__)
+        return Trouble(f"{service} does not answer: {next(word for word in words if word)}")
     finally:
         connection.close()
     return answer.status, content
