@@ -83,7 +83,10 @@ def fleet_of(problem: Problem, needs: tuple[Need, ...], place: dict[str, int], s
     later_kwh = np.array([_later(need, car, steps) for need, car in zip(wants, cars, strict=True)])
     windows = np.array([float(car.end) for car in cars])
     running = np.array([session.charging for session in sessions], dtype=np.bool_)
-    worth = worth_of(problem, wants, evses, later_kwh, windows, running, prices, steps)
+    fastest_h = np.array([
+        need.energy_kwh / max(car.kw_per_a * car.max_a, TINY_KWH) for need, car in zip(wants, cars, strict=True)
+    ])  # fmt: skip
+    worth = worth_of(problem, wants, evses, later_kwh, windows, running, fastest_h, prices, steps)
     columns = _columns(wants, evses, cars, place, steps, worth, prices, _previous(problem, sessions, steps))
     return Fleet(columns, sessions, wants, evses, worth.slack_eur_per_kwh, tuple(notes))
 

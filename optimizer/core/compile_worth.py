@@ -7,6 +7,7 @@ over its cars instead of hitting one. A kWh that can still be charged after the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,6 +44,12 @@ HURRY_SHARE: Final[float] = 0.5
 RUNNING_EUR_PER_KWH_STEP: Final[float] = 0.02
 """What a quarter of waiting costs a car that charges already: some cars never wake up again, so that a dip of the price
 is no reason to pause one; a new peak is."""
+MOST_EUR_PER_KWH_STEP: Final[float] = 0.1
+"""Below that, a few kWh that hurry raise no peak."""
+PAUSE_EUR: Final[float] = 0.4
+"""What a pause must save in cheaper hours: of fifty cars one sleeps on, and lacks 10 kWh at the least price of that."""
+PAUSED_EUR_PER_KWH_STEP: Final[float] = 0.004
+"""What a quarter of waiting costs it then: a few hours are no matter, quarters that differ by a cent are no reason."""
 LATER_PREMIUM: Final[float] = 1.1
 """What is charged after the horizon costs the mean price of this one and a tenth more: at equal prices now is surer."""
 
@@ -74,11 +81,12 @@ def worth_of(
     later_kwh: Floats,
     windows: Floats,
     running: Bools,
+    fastest_h: Floats,
     prices: Prices,
     steps: Steps,
 ) -> Worth:
     """Prices for each car. ``later_kwh`` (N,): what can wait until after the horizon; ``windows`` (N,): steps to go;
-    ``running`` (N,): charges now.
+    ``running`` (N,): charges now; ``fastest_h`` (N,): what its energy takes at full current.
     """
     base = base_eur_per_kwh(problem, prices)
     ranks, classes = _ranks(needs, evses)
@@ -98,13 +106,30 @@ def worth_of(
     hurry = np.minimum(spread, HURRY_SHARE * base / np.maximum(windows, 1.0))
     patient = np.array([need.deferrable for need in needs], dtype=np.bool_)
     hurry = np.maximum(hurry, EARLY_EUR_PER_KWH_STEP)
-    stays = np.where(running, np.minimum(RUNNING_EUR_PER_KWH_STEP, HURRY_SHARE * base / np.maximum(windows, 1.0)), 0.0)
+    most = HURRY_SHARE * base / np.maximum(windows, 1.0)
+    stays = np.where(running, np.minimum(_staying(needs, windows, fastest_h, prices), most), 0.0)
     return Worth(
         short_kwh=widths,
         short_eur_per_kwh=costs,
         early_eur_per_kwh_step=_in_turn(needs) * np.maximum(np.where(patient, EARLY_EUR_PER_KWH_STEP, hurry), stays),
         slack_eur_per_kwh=SLACK_FACTOR * guaranteed_eur,
     )
+
+
+def _staying(needs: tuple[Need, ...], windows: Floats, fastest_h: Floats, prices: Prices) -> Floats:
+    """(N,) EUR/kWh for a quarter of waiting of a car that charges: little where all its energy would be so much cheaper
+    in the cheapest hours before it leaves that a pause is worth it; else enough to outweigh what a kWh would save.
+    """
+    price = prices.import_eur_per_kwh
+    slopes = np.zeros(len(needs))
+    for i, need in enumerate(needs):
+        needed = max(1, math.ceil(float(fastest_h[i]) / FULL_H))
+        cheapest = float(np.sort(price[: int(windows[i])])[:needed].mean())
+        drop = float(price[0]) - cheapest
+        slopes[i] = max(RUNNING_EUR_PER_KWH_STEP, min(drop, MOST_EUR_PER_KWH_STEP))
+        if drop * need.energy_kwh > PAUSE_EUR:
+            slopes[i] = PAUSED_EUR_PER_KWH_STEP
+    return slopes
 
 
 def _in_turn(needs: tuple[Need, ...]) -> Floats:

@@ -473,9 +473,16 @@ def test_what_can_wait_until_after_the_horizon_costs_what_it_will_cost_then():
 def test_who_does_not_defer_pays_for_waiting_but_less_than_for_going_short():
     base = problem(session("a", deferrable=False), session("b"), session("c", never_pause=True))
     cars = compile_problem(base).instance.cars
-    assert cars.early_eur_per_kwh_step[1] == pytest.approx(2e-5)
-    assert cars.early_eur_per_kwh_step[0] == cars.early_eur_per_kwh_step[2] > 1e-3
-    assert cars.early_eur_per_kwh_step[0] * cars.end[0] < cars.short_eur_per_kwh[0, 1]
+    assert 2e-5 <= cars.early_eur_per_kwh_step[1] <= 3e-5
+    for car in (0, 2):
+        assert cars.early_eur_per_kwh_step[car] > 1e-3
+        assert cars.early_eur_per_kwh_step[car] * cars.end[car] < cars.short_eur_per_kwh[car, 1]
+
+
+def test_the_first_to_leave_prefers_early_hours_most():
+    base = problem(session("a", hours=9.0), session("b", hours=3.0), session("c", hours=6.0))
+    early = compile_problem(base).instance.cars.early_eur_per_kwh_step
+    assert early[0] < early[2] < early[1] <= 1.5 * early[0]
 
 
 def test_the_previous_plan_holds_only_sessions_it_knew():

@@ -243,6 +243,8 @@ def test_a_car_that_charges_is_not_paused_for_a_dip_of_the_price_but_for_a_cheap
     assert row(waiting, "a")[:6].tolist() == [0, 16_000, 0, 16_000, 0, 16_000]
     night = dynamic(*[0.30] * 8 + [0.05] * 16)
     assert row(plan(small(session("a", kwh=8.28, charging=True), tariff=night)), "a")[:8].tolist() == [0] * 8
+    # The last kWh of a session is worth no pause.
+    assert row(plan(small(session("a", kwh=1.38, charging=True), tariff=night)), "a")[0] > 0
 
 
 def pauses(planned: Planned) -> int:

@@ -77,6 +77,22 @@ def test_time_makes_a_plan_due_every_five_minutes():
     assert often.due(START + 61.0) == "time"
 
 
+def test_a_plan_is_fresh_when_a_quarter_begins_and_sites_do_not_all_ask_at_once():
+    moments = set()
+    for name in ("home", "yard", "shop", "farm"):
+        site = planner(replace(RECORD, id=name))
+        make(site, 600.0)
+        due = [at_s for at_s in range(615, 900) if site.due(START + at_s)]
+        assert 750 <= due[0] <= 840, name
+        make(site, float(due[0]))
+        assert not any(site.due(START + at_s) for at_s in range(due[0] + 15, due[0] + 300))
+        moments.add(due[0])
+    assert len(moments) > 1
+    seldom = planner(replace(RECORD, plan_every_s=1800.0))
+    make(seldom, 600.0)
+    assert seldom.due(START + 899.0) == ""
+
+
 def test_a_car_that_comes_or_goes_makes_one_due_soon_and_several_share_it():
     site = planner()
     make(site, 90.0)
