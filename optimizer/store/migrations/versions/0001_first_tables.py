@@ -11,6 +11,22 @@ down_revision = None
 
 def upgrade() -> None:
     """The tables as of this change."""
+    _energy()
+    _live()
+    _organisations()
+    _signing_keys()
+    _sites()
+    _charging_sessions()
+    _controllers()
+    _messages()
+    _planning()
+    _plans()
+    _wishes()
+    _activation_codes()
+    _certificates()
+
+
+def _energy() -> None:
     op.create_table(
         "energy",
         sa.Column("time_ms", sa.BigInteger(), nullable=False),
@@ -25,6 +41,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_energy_site_id_asset_quantity_time_ms", "energy", ["site_id", "asset", "quantity", "time_ms"])
 
+
+def _live() -> None:
     op.create_table(
         "live",
         sa.Column("time_ms", sa.BigInteger(), nullable=False),
@@ -39,6 +57,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_live_site_id_asset_quantity_time_ms", "live", ["site_id", "asset", "quantity", "time_ms"])
 
+
+def _organisations() -> None:
     op.create_table(
         "organisations",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -46,6 +66,9 @@ def upgrade() -> None:
         sa.Column("created_epoch_s", sa.Double(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_organisations"),
     )
+
+
+def _signing_keys() -> None:
     op.create_table(
         "signing_keys",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -54,6 +77,9 @@ def upgrade() -> None:
         sa.Column("retired_epoch_s", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_signing_keys"),
     )
+
+
+def _sites() -> None:
     op.create_table(
         "sites",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -66,6 +92,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_sites_organisation_id", "sites", ["organisation_id"])
 
+
+def _charging_sessions() -> None:
     op.create_table(
         "charging_sessions",
         sa.Column("site_id", sa.String(length=64), nullable=False),
@@ -77,6 +105,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name="fk_charging_sessions_site_id"),
         sa.PrimaryKeyConstraint("site_id", "evse", "plugged_in_epoch_s", name="pk_charging_sessions"),
     )
+
+
+def _controllers() -> None:
     op.create_table(
         "controllers",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -89,6 +120,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_controllers_site_id", "controllers", ["site_id"])
 
+
+def _messages() -> None:
     op.create_table(
         "messages",
         sa.Column("controller", sa.String(length=64), nullable=False),
@@ -105,6 +138,8 @@ def upgrade() -> None:
     op.create_index("ix_messages_received_ms", "messages", ["received_ms"])
     op.create_index("ix_messages_site_id_kind_at_ms", "messages", ["site_id", "kind", "at_ms"])
 
+
+def _planning() -> None:
     op.create_table(
         "planning",
         sa.Column("site_id", sa.String(length=64), nullable=False),
@@ -125,6 +160,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_planning_slot", "planning", ["slot"])
 
+
+def _plans() -> None:
     op.create_table(
         "plans",
         sa.Column("site_id", sa.String(length=64), nullable=False),
@@ -141,6 +178,8 @@ def upgrade() -> None:
     )
     op.create_index("ix_plans_issued_epoch_s", "plans", ["issued_epoch_s"])
 
+
+def _wishes() -> None:
     op.create_table(
         "wishes",
         sa.Column("site_id", sa.String(length=64), nullable=False),
@@ -151,6 +190,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["site_id"], ["sites.id"], name="fk_wishes_site_id"),
         sa.PrimaryKeyConstraint("site_id", "evse", "plugged_in_epoch_s", name="pk_wishes"),
     )
+
+
+def _activation_codes() -> None:
     op.create_table(
         "activation_codes",
         sa.Column("code_hash", sa.String(length=128), nullable=False),
@@ -161,6 +203,9 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["controller_id"], ["controllers.id"], name="fk_activation_codes_controller_id"),
         sa.PrimaryKeyConstraint("code_hash", name="pk_activation_codes"),
     )
+
+
+def _certificates() -> None:
     op.create_table(
         "certificates",
         sa.Column("fingerprint", sa.String(length=64), nullable=False),
