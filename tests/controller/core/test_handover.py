@@ -185,7 +185,7 @@ def switches(draw: st.DrawFn) -> tuple[Table, list[Plan | None]]:
 
 
 @given(switches())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_no_switch_steps_up_by_more_than_a_ramp_or_interrupts_anybody(case):
     here, told = case
     before, source = here.setpoints[-1], here.state.mission.source
