@@ -68,6 +68,7 @@ def test_what_cannot_be_planned_says_why(database):
 
 def test_a_bug_stays_with_its_site(database, monkeypatch, caplog):
     caplog.set_level(logging.ERROR)
+
     def breaks_at_north(problem, **more):
         if problem.site.id == "north":
             raise ZeroDivisionError("somewhere inside")
