@@ -10,7 +10,7 @@ import asyncio
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -127,15 +127,9 @@ class Uplink:
         """Until cancelled; then everything is on disk."""
         await asyncio.to_thread(self._resume)
         threads = [SpoolThread(self._spools.events), SpoolThread(self._spools.telemetry)]
-        speaking = asyncio.create_task(self._speak_for_ever())
+        speaking = asyncio.create_task(self._for_ever(self._speak))
         try:
-            while True:
-                try:
-                    await self._serve()
-                except Exception:
-                    log.exception("the way to the cloud failed; it is made anew")
-                    await self._times.sleep(AGAIN_S)
-                await self._times.sleep(STEP_S)
+            await self._for_ever(self._serve)
         finally:
             speaking.cancel()
             await asyncio.gather(speaking, return_exceptions=True)
@@ -208,13 +202,14 @@ class Uplink:
         self._teller.forget()
         self._live_due_s = float("-inf")
 
-    async def _speak_for_ever(self) -> None:
+    async def _for_ever(self, step: Callable[[], Awaitable[None]]) -> None:
         while True:
-            await self._times.sleep(STEP_S)
             try:
-                await self._speak()
+                await step()
             except Exception:
-                log.exception("telling the cloud failed")
+                log.exception("the way to the cloud failed at %s; it is tried again", step.__name__)
+                await self._times.sleep(AGAIN_S)
+            await self._times.sleep(STEP_S)
 
     async def _speak(self) -> None:
         line, known = self._line, self._known()

@@ -11,7 +11,7 @@ import pytest
 from controller.service.happenings import CALM_S, LONGEST_TEXT, Happenings, Place, place_of
 from controller.service.kept import Kept
 from controller.service.quarter import GAP_S, PERIOD_S, Quarter, Quarters
-from controller.service.teller import Teller
+from controller.service.teller import Saying, Teller
 from interfaces.domain.command import Alarm, Commands, Report
 from interfaces.domain.image import Image
 from interfaces.domain.live import REACHABLE_S, LiveStatus, live_status
@@ -150,6 +150,12 @@ def status(epoch_s: float) -> LiveStatus:
     return live_status(record, setup.params.topology, setup.site.id)
 
 
+def is_whole(said: Saying) -> bool:
+    live = read(said.now, Live)
+    assert isinstance(live, Live)
+    return live.whole is not None
+
+
 def test_both_forms_have_one_name_and_tell_the_same():
     teller = Teller(0, lambda: EPOCH_S)
     first = teller.live(status(EPOCH_S), 600.0)
@@ -173,14 +179,15 @@ def test_both_forms_have_one_name_and_tell_the_same():
 def test_what_did_not_arrive_is_not_counted_from():
     teller = Teller(0, lambda: EPOCH_S)
     teller.live(status(EPOCH_S), 600.0)
-    assert read(teller.live(status(EPOCH_S + 10), 600.0).now, Live).whole is not None
+    assert is_whole(teller.live(status(EPOCH_S + 10), 600.0))
 
 
 def test_a_whole_status_comes_after_its_time_and_when_the_clock_went_back():
     teller = Teller(0, lambda: EPOCH_S)
     for at_s, whole in ((0, True), (300, False), (600, True), (900, False), (10, True)):
         said = teller.live(status(EPOCH_S + at_s), 600.0)
-        assert (read(said.now, Live).whole is not None) is whole, at_s
+        assert is_whole(said) is whole, at_s
+        assert said.base is not None
         teller.knows(said.base)
 
 

@@ -227,7 +227,7 @@ async def test_killed_and_started_again_everything_arrives_and_twice_only_under_
             known = len(cloud.of(Kind.BIRTH))
             await until(lambda: len(cloud.of(Kind.BIRTH)) > known, "a birth")
             await settled(box)
-        facts = {}
+        facts: dict[tuple[int, int], float] = {}
         for name, message in cloud.named():
             assert facts.setdefault(name, message.head.at_epoch_s) == message.head.at_epoch_s
         assert before.items() <= {at: name for name, at in facts.items()}.items()
