@@ -13,7 +13,7 @@ import numpy as np
 from interfaces.domain.live import AssetLive, LiveStatus, car_connected
 from interfaces.domain.plan import Plan
 from interfaces.domain.topology import PHASES
-from interfaces.domain.units import MILLI, Floats, kw_from_w
+from interfaces.domain.units import MILLI, SECONDS_PER_HOUR, Floats, kw_from_w
 from optimizer.core.problem import ArrivalForecast, CircuitForecast, Forecast, PreviousPlan, Problem, PvForecast
 from optimizer.core.problem_money import Capacity, Contract, Dynamic, OperatorLimit, Tariff
 from optimizer.core.problem_state import BatteryState, Session, SiteState, Target
@@ -22,6 +22,8 @@ from optimizer.service.habits import DRAWS_KW
 from optimizer.service.memory import SiteMemory
 from optimizer.service.record import Outlook, SiteRecord
 
+ROOMY_SHARE: Final[float] = 0.5
+"""Of the time until it leaves."""
 OPERATOR_HOLD_S: Final[float] = 6 * 3600.0
 """A limit in force whose end nobody announced is planned to last this long; each new plan looks again."""
 
@@ -94,8 +96,9 @@ def _session(
     own_a, needs_a = memory.habits.max_a(asset.id), memory.habits.min_a(asset.id)
     seen = memory.habits.phases(asset.id)
     used = tuple(phase for phase, count in zip(PHASES, seen or asset.phases, strict=True) if count)
-    # Nobody knows yet how fast it charges: what is hoped for too much now cannot be made up for later.
-    if seen is None and not memory.topology.assets[i].direct_current:
+    unseen = seen is None and not memory.topology.assets[i].direct_current
+    roomy = unseen and _roomy(asset, wishes.get(asset.id) or expected.get(asset.id), memory)
+    if roomy:
         used = (PHASES[memory.topology.assets[i].phases[0]],)
     return Session(
         evse=asset.id,
@@ -108,10 +111,23 @@ def _session(
         min_a=needs_a,
         # A car may need a higher offer than it then takes; a maximum below the minimum would leave it without any.
         max_a=None if own_a is None else max(own_a, needs_a or 0.0, memory.topology.assets[i].min_a),
+        # Nobody knows yet how fast it charges: a few minutes now tell, hours later would be too late.
+        deferrable=False if unseen and not roomy else None,
         charging=(asset.power_kw or 0.0) > DRAWS_KW,
         target=wishes.get(asset.id),
         expected=expected.get(asset.id),
     )
+
+
+def _roomy(asset: AssetLive, target: Target | None, memory: SiteMemory) -> bool:
+    """Whether what this car wants fits on one phase so easily that it may wait without having been seen to charge."""
+    status = memory.last
+    if status is None or target is None or target.unit != "kwh" or target.departure_epoch_s is None:
+        return False
+    topology = memory.topology
+    one_phase_kw = topology.assets[topology.index[asset.id]].max_a * topology.nominal_mv / MILLI / MILLI
+    need_h = max(target.amount - asset.energy_kwh, 0.0) / one_phase_kw
+    return need_h <= ROOMY_SHARE * (target.departure_epoch_s - status.epoch_s) / SECONDS_PER_HOUR
 
 
 def _soc(status: LiveStatus, battery: str) -> float | None:

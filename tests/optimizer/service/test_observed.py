@@ -121,14 +121,24 @@ def test_a_car_that_has_had_enough_is_left_alone():
     assert problem(asleep, now_epoch_s=START + 700.0).state.sessions == ()
 
 
-def test_a_car_that_has_not_charged_yet_counts_as_one_phase_and_one_that_charges_says_so():
+def test_a_car_nobody_knows_yet_is_looked_at_at_once_and_one_that_charges_says_so():
     fresh = problem(memory(status(390.0, replace(CAR, energy_kwh=0.0, power_kw=0.0)))).state.sessions[0]
-    assert fresh.phases_used == ("L1",)
+    assert fresh.deferrable is False
     assert not fresh.charging
     known = problem(memory(status(390.0, CAR))).state.sessions[0]
-    assert known.phases_used == ("L1", "L2", "L3")
+    assert known.deferrable is None
     assert known.charging
-    assert fresh.deferrable is known.deferrable is None
+
+
+@pytest.mark.parametrize(("kwh", "waits"), [(7.0, True), (8.0, False)])
+def test_a_car_nobody_knows_yet_waits_where_one_phase_has_twice_the_time(kwh: float, waits: bool):
+    """3.68 kW of one phase through half of four hours are 7.36 kWh."""
+    seen = memory(status(390.0, replace(CAR, energy_kwh=0.0, power_kw=0.0)))
+    assert seen.last is not None
+    wish = Target("kwh", kwh, seen.last.epoch_s + 4 * 3600.0)
+    session = problem(seen, wishes={CAR.id: wish}).state.sessions[0]
+    assert session.deferrable is (None if waits else False)
+    assert session.phases_used == (("L1",) if waits else ("L1", "L2", "L3"))
 
 
 def test_a_limit_of_its_own_is_planned_with_and_never_below_the_minimum():

@@ -472,7 +472,7 @@ def test_a_clock_that_is_set_back_stops_no_plans(tmp_path, back_s):
     before = plan(yard.folder)
     said = play(rolling, [yard], time, time.epoch_s + 900.0)
     planned = [line for line in said if "no plan" not in line]
-    assert len(planned) >= 3, said
+    assert len(planned) >= 2, said  # every six minutes on a clock of whole ones
     after = plan(yard.folder)
     assert after.sequence > before.sequence
     assert after.issued_epoch_s <= time.epoch_s
