@@ -13,7 +13,7 @@ FOUND = proofs(ROOT / "tests")
 
 
 def test_the_rows_of_this_part_are_all_there() -> None:
-    assert set(ROWS) == {1, 2, *range(6, 22), *range(23, 51), *range(66, 78), *range(79, 82)}
+    assert set(ROWS) == {*range(1, 51), *range(66, 78), *range(79, 82)}
 
 
 @pytest.mark.parametrize("row", ROWS)
