@@ -82,7 +82,7 @@ def fleet_of(problem: Problem, needs: tuple[Need, ...], place: dict[str, int], s
     evses, cars = tuple(row[2] for row in kept), [row[3] for row in kept]
     later_kwh = np.array([_later(need, car, steps) for need, car in zip(wants, cars, strict=True)])
     windows = np.array([float(car.end) for car in cars])
-    running = np.array([session.charging for session in sessions], dtype=np.bool_)
+    running = np.array([_goes_on(*row) for row in zip(sessions, wants, cars, strict=True)], dtype=np.bool_)
     fastest_h = np.array([
         need.energy_kwh / max(car.kw_per_a * car.max_a, TINY_KWH) for need, car in zip(wants, cars, strict=True)
     ])  # fmt: skip
@@ -126,6 +126,12 @@ def _car(problem: Problem, session: Session, need: Need, evse: EvseFacts, steps:
         discharge_a=evse.discharge_a if feeds else 0.0,
         gain=gain_of(problem, session, need.vehicle),
     )
+
+
+def _goes_on(session: Session, need: Need, car: _Car) -> bool:
+    """A car that charges, or one that stopped just before it had all: its rest is no matter of cheaper hours."""
+    rest_kwh = car.min_a * car.kw_per_a * STEP_S / SECONDS_PER_HOUR
+    return session.charging or (session.delivered_kwh > 0.0 and need.energy_kwh <= rest_kwh)
 
 
 def _ready_by(problem: Problem, departure_epoch_s: float, from_epoch_s: float, tail_h: float) -> float:

@@ -247,6 +247,15 @@ def test_a_car_that_charges_is_not_paused_for_a_dip_of_the_price_but_for_a_cheap
     assert row(plan(small(session("a", kwh=1.38, charging=True), tariff=night)), "a")[0] > 0
 
 
+def test_the_last_watt_hours_are_not_put_off():
+    """A car that stopped with 0.1 kWh to go, because the plan reckoned with its full current to the end."""
+    rising = dynamic(*[0.30] * 4 + [0.25] * 20)
+    rest = session("a", kwh=11.1, delivered_kwh=11.0)
+    assert row(plan(small(rest, tariff=rising)), "a")[0] >= 6_000
+    begun = session("a", kwh=15.0, delivered_kwh=11.0)
+    assert row(plan(small(begun, tariff=rising)), "a")[0] == 0
+
+
 def pauses(planned: Planned) -> int:
     """How often a car of the plan stops and begins again."""
     on = planned.setpoint_ma > 0
