@@ -28,6 +28,7 @@ MAX_DEPTH: Final[int] = 8
 MAX_DIGITS: Final[int] = len(str(INT64.min))
 _TOKEN: Final = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 """Strings are swallowed whole (possessive, to the end when unterminated), so that the scan is linear in any text."""
+_SURROGATE: Final = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def from_json(data: str | bytes, cls: type[T], *, max_bytes: int = MAX_JSON_BYTES) -> T | CodecError:
@@ -56,7 +57,8 @@ def parse_json(data: str | bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     """Plain data of a JSON text that has passed the bounds.
 
     Raises:
-        RefusedError: it is no JSON, too deep, says a key twice, or holds NaN, an infinity or a huge integer.
+        RefusedError: it is no JSON, too deep, says a key twice, or holds NaN, an infinity, an integer beyond 64 bits
+            or half a surrogate pair, which nobody could write again.
     """
     try:
         text = data.decode() if isinstance(data, bytes) else data
@@ -65,9 +67,15 @@ def parse_json(data: str | bytes, *, max_depth: int = MAX_DEPTH) -> Any:
     if _depth(text) > max_depth:
         refuse(f"nested deeper than {max_depth}")
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer)
+        found = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_int=_integer)
     except json.JSONDecodeError as error:
         refuse(f"not JSON: {error.msg} at line {error.lineno} column {error.colno}")
+    if _SURROGATE.search(text):  # as a rule there is none, and nothing is written
+        try:
+            json.dumps(found, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            refuse("text that is no Unicode")
+    return found
 
 
 def _depth(text: str) -> int:
@@ -86,7 +94,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
         keys = [key for key, _ in pairs]
-        refuse(f"key '{next(key for key in keys if keys.count(key) > 1)}' is given twice")
+        refuse(f"key {next(key for key in keys if keys.count(key) > 1)!r} is given twice")
     return found
 
 
@@ -95,9 +103,9 @@ def _constant(text: str) -> NoReturn:
 
 
 def _integer(text: str) -> int:
-    if len(text) > MAX_DIGITS:
+    if len(text) > MAX_DIGITS or not INT64.min < (found := int(text)) <= INT64.max:
         refuse("an integer is beyond 64 bits")
-    return int(text)
+    return found
 
 
 def _within(items: Iterator[tuple[str, Convert, Any]]) -> list[Any]:

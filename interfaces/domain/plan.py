@@ -16,6 +16,8 @@ MOST_MA = 10_000_000
 MOST_PPM = 100_000_000
 MOST_MW = 1_000_000_000_000
 """10 kA, 100 EUR/kWh, 1 GW: nothing a site behind one connection can mean."""
+MOST_SEQUENCE = 2**53
+"""Beyond it readers of JSON disagree."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def plan_problems(plan: Plan) -> tuple[str, ...]:
         (_beyond(plan.value_ppm, MOST_PPM), f"a value lies beyond {MOST_PPM} ppm or is absent"),
         (_beyond(plan.planned_import_mw, MOST_MW), f"a planned import lies beyond {MOST_MW} mW or is absent"),
         (plan.step_s <= 0, "the step is not positive"),
-        (plan.sequence < 0, "the sequence is negative"),
+        (not 0 <= plan.sequence <= MOST_SEQUENCE, f"the sequence is negative or beyond {MOST_SEQUENCE}"),
         (
             not all(
                 np.isfinite(t)

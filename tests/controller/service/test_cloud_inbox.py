@@ -190,6 +190,14 @@ async def test_row_73_a_plan_whose_number_cannot_be_stored_is_not_used(desk, sig
     assert desk.told == []
 
 
+async def test_text_that_is_no_unicode_is_refused_in_an_answer_that_can_be_sent(desk):
+    twice = rb'{"\ud800":"","\ud800":"","body":""}'
+    (refused,) = await desk.take(twice)
+    assert refused.code is AckCode.MALFORMED
+    (refused,) = await desk.take(rb'{"key_id":"\ud800","signature":"","body":"\ud83d\ude00"}')
+    assert refused.code is AckCode.MALFORMED
+
+
 async def test_targets_survive_a_restart_and_no_older_ones_replace_them(desk, signer):
     await desk.inbox.take(Kind.TARGETS, signer.sign("targets", write(targets(7)).decode()))
     later = desk.again()

@@ -304,7 +304,7 @@ def plan_json(**change: object) -> str:
         (json.dumps({"plan_id": "x"}), "key 'site' is missing"),
         (plan_json(step_s=900.0), "step_s: not a 64-bit integer"),
         (plan_json(step_s=True), "step_s: not a 64-bit integer"),
-        (plan_json(step_s=2**63), "step_s: not a 64-bit integer"),
+        (plan_json(step_s=2**63), "beyond 64 bits"),
         (plan_json(setpoint_ma=[[1, 2], [3]]), "setpoint_ma: rows of a column differ in length"),
         (plan_json(setpoint_ma=[[1, 2], 3]), "setpoint_ma: rows of a column differ in depth"),
         (plan_json(setpoint_ma=[[1, 2.5]]), "setpoint_ma.1: not a 64-bit integer"),
