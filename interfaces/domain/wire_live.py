@@ -6,12 +6,14 @@ they count from, so that a reader who missed that one knows it and asks for a bi
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 
 from pydantic import Field
 
 from interfaces.domain.live import AssetLive, CircuitLive, LiveStatus
+from interfaces.domain.site_types import ID_PATTERN
 from interfaces.domain.wire_head import TOLERANT, EpochS, Head, Number, Text
 
 Three: TypeAlias = tuple[float | None, float | None, float | None]
@@ -113,6 +115,8 @@ SAME: Final = ("site", "topology_version", "schema")
 """Fields that must not differ between a status and its changes; positions mean nothing otherwise."""
 STATE: Final = ("pilot", "plugged_in_epoch_s", "tag", "setpoint_a", "offered_a", "phases", "reason", "reachable")
 """Fields of an asset with which everything of it is told anew: a session ends with its exact energy."""
+SAME_MOMENT_S: Final = 1.0
+_ID: Final = re.compile(ID_PATTERN)
 _DIGITS: Final[dict[str, int]] = {
     "operator_limit_w": 0, "quarter_kw": 2, "month_peak_kw": 3,
     "power_kw": 2, "assets_kw": 2, "current_a": 1, "background_a": 1, "energy_kwh": 2, "setpoint_a": 1, "offered_a": 1,
@@ -146,7 +150,7 @@ def live_of(head: Head, status: LiveStatus, base: Known | None) -> tuple[Live, K
 def status_of(live: Live, base: Known | None) -> Known | str:
     """The status a message tells, or why it cannot be told: then the reader needs a whole one."""
     if live.whole is not None and live.changes is None:
-        return Known(live.head.session, live.head.seq, live.whole)
+        return _believed(live.head, live.whole)
     changes = live.changes
     if changes is None or live.whole is not None:
         return "neither a whole status nor changes"
@@ -164,7 +168,17 @@ def status_of(live: Live, base: Known | None) -> Known | str:
         )
     except (IndexError, ValueError) as error:
         return f"its changes do not fit: {error}"
-    return Known(live.head.session, live.head.seq, status)
+    return _believed(live.head, status)
+
+
+def _believed(head: Head, status: LiveStatus) -> Known | str:
+    """Known, unless it says what cannot be: one site's nonsense must not stop whoever stores it with all others'."""
+    if abs(status.epoch_s - head.at_epoch_s) > SAME_MOMENT_S:
+        return "its time is not that of its head"
+    for row in (*status.circuits, *status.assets):
+        if _ID.fullmatch(row.id) is None:
+            return f"{row.id[:70]!r} is no name"
+    return Known(head.session, head.seq, status)
 
 
 def _alike(before: LiveStatus, now: LiveStatus) -> bool:

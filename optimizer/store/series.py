@@ -29,6 +29,8 @@ BODIES_KEPT_DAYS: Final[int] = 400
 """Events and births: a year and what the yearly report needs to be written."""
 AHEAD_DAYS: Final[int] = 3
 """Partitions are there so long before the first row wants them: whoever makes them may be away for a weekend."""
+LARGEST: Final[float] = 1e300
+"""What the tables' check allows: one value beyond it would fail everybody's batch."""
 FUTURE_MS: Final[int] = DAY_MS
 """A value from later than this comes from a clock that is wrong."""
 
@@ -68,8 +70,8 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What became of messages: ``repeated`` were here already; ``rows`` stored; ``outside``: values that are too old
-    or from the future.
+    """What became of messages: ``repeated`` were here already; ``rows`` stored; ``outside``: values that are too old,
+    from the future or no number a table takes.
     """
 
     repeated: int
@@ -149,7 +151,7 @@ def maintain_series(database: Database, now_ms: int) -> int:
 
 def _within(message: Told, now_ms: int) -> tuple[Sample, ...]:
     oldest_ms = now_ms - KEPT_DAYS[message.series] * DAY_MS
-    return tuple(s for s in message.samples if oldest_ms <= s.time_ms <= now_ms + FUTURE_MS and np.isfinite(s.value))
+    return tuple(s for s in message.samples if oldest_ms <= s.time_ms <= now_ms + FUTURE_MS and abs(s.value) <= LARGEST)
 
 
 def _part(series: Series, time_ms: int) -> Partition:

@@ -117,6 +117,26 @@ def test_changes_that_do_not_fit_are_refused(old, new):
     assert not isinstance(found, Live) or isinstance(status_of(found, known), str)
 
 
+def renamed(name: str) -> LiveStatus:
+    good = status()
+    return replace(good, assets=(replace(good.assets[0], id=name), *good.assets[1:]))
+
+
+@pytest.mark.parametrize(
+    ("odd", "why"),
+    [
+        (replace(status(), epoch_s=1e15), "its time is not that of its head"),
+        (renamed("a" * 65), "is no name"),
+        (renamed("place\0"), "is no name"),
+    ],
+)
+def test_a_status_that_no_store_can_keep_is_refused(odd, why):
+    good = status()
+    found = status_of(carried(Live(Head(SESSION, 1, good.epoch_s), whole=odd)), None)
+    assert isinstance(found, str)
+    assert why in found
+
+
 def test_a_message_is_whole_or_changes_and_never_both():
     whole, known = live_of(head(1), status(), None)
     changes, _ = live_of(head(2), later(status()), known)

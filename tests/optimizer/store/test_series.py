@@ -84,10 +84,10 @@ def test_values_of_no_time_and_no_value_are_left_out_and_counted(database):
     found = add_messages(
         database,
         [batch(1, sample(oldest, 1.0), sample(oldest - 1, 2.0), sample(DAY_MS, 3.0), sample(DAY_MS + 1, 4.0)),
-         batch(2, sample(0, math.nan), sample(0, math.inf), sample(0, 5.0))],
+         batch(2, sample(0, math.nan), sample(0, math.inf), sample(0, 1e301), sample(0, 5.0))],
         NOW_MS,
     )  # fmt: skip
-    assert found == Stored(repeated=0, rows=3, outside=4)
+    assert found == Stored(repeated=0, rows=3, outside=5)
     assert read(database) == [(oldest, 1.0), (0, 5.0), (DAY_MS, 3.0)]
 
 
