@@ -175,9 +175,9 @@ def _believed(head: Head, status: LiveStatus) -> Known | str:
     """Known, unless it says what cannot be: one site's nonsense must not stop whoever stores it with all others'."""
     if abs(status.epoch_s - head.at_epoch_s) > SAME_MOMENT_S:
         return "its time is not that of its head"
-    for row in (*status.circuits, *status.assets):
-        if _ID.fullmatch(row.id) is None:
-            return f"{row.id[:70]!r} is no name"
+    for name in (*(one.id for one in status.circuits), *(one.id for one in status.assets)):
+        if _ID.fullmatch(name) is None:
+            return f"{name[:70]!r} is no name"
     return Known(head.session, head.seq, status)
 
 

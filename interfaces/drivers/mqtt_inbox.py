@@ -15,6 +15,8 @@ from typing import Final, Literal
 from paho.mqtt.client import topic_matches_sub
 
 QUEUE_MESSAGES: Final = 200
+QUEUE_BYTES: Final = 64 * 1024 * 1024
+"""Of payloads that wait in order per subscription, so that a few large ones do not fill the memory."""
 SHARED: Final = "$share/"
 
 
@@ -52,15 +54,18 @@ class _Lane:
     subscription: Subscription
     latest: dict[str, Message] = field(default_factory=dict)
     ordered: deque[Message] = field(default_factory=deque)
+    ordered_bytes: int = 0
     dropped: int = 0
     """Messages lost because so many waited: the oldest topic's of ``latest``, the newest of ``order``."""
 
     def put(self, message: Message) -> None:
         if self.subscription.keep == "order":
-            if len(self.ordered) >= self.subscription.limit:
+            size = len(message.payload)
+            if len(self.ordered) >= self.subscription.limit or self.ordered_bytes + size > QUEUE_BYTES:
                 self.dropped += 1
             else:
                 self.ordered.append(message)
+                self.ordered_bytes += size
             return
         if message.topic not in self.latest and len(self.latest) >= self.subscription.limit:
             del self.latest[next(iter(self.latest))]
@@ -69,7 +74,9 @@ class _Lane:
 
     def take(self) -> Message | None:
         if self.ordered:
-            return self.ordered.popleft()
+            message = self.ordered.popleft()
+            self.ordered_bytes -= len(message.payload)
+            return message
         return self.latest.pop(next(iter(self.latest))) if self.latest else None
 
 

@@ -29,6 +29,8 @@ MAX_RECENT: Final[int] = 1000
 """Numbers in which a repetition is noticed here; the store notices it ever after."""
 MAX_WAITING: Final[int] = 20_000
 """Messages that wait for the store; then nothing more is read, and the link's own queues say what they drop."""
+MAX_WAITING_BYTES: Final[int] = 64 * 1024 * 1024
+"""Of their payloads; what is made of one takes some ten times as much memory."""
 RATE_PER_S: Final[float] = 400.0
 BURST: Final[float] = 3000.0
 BYTES_EACH: Final[float] = 1000.0
@@ -50,12 +52,13 @@ class StoreError:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One believed message. ``status``: what a ``Live`` tells, whole also where it told changes only."""
+    """One believed message of ``size_bytes``. ``status``: what a ``Live`` tells, whole also where it told changes."""
 
     address: Address
     message: Message
     status: LiveStatus | None
     received_epoch_s: float
+    size_bytes: int = 0
 
 
 class TelemetryStore(Protocol):
@@ -226,6 +229,7 @@ class Ingest:
     def __init__(self, store: TelemetryStore) -> None:
         self._store = store
         self._waiting: list[Arrival] = []
+        self._waiting_bytes = 0
         self._repeated: list[tuple[Address, int, int]] = []
         self._told: dict[Address, list[tuple[int, int]]] = {}
         self._told_s: dict[Address, float] = {}
@@ -238,7 +242,7 @@ class Ingest:
     @property
     def full(self) -> bool:
         """Whether the store is so far behind that nothing more should be read."""
-        return len(self._waiting) >= MAX_WAITING
+        return len(self._waiting) >= MAX_WAITING or self._waiting_bytes >= MAX_WAITING_BYTES
 
     def take(self, topic: str, payload: bytes, now_s: float, epoch_s: float) -> Arrival | Refused | None:
         """One message: believed, refused and counted, or None where there is nothing new in it."""
@@ -260,7 +264,13 @@ class Ingest:
         if isinstance(message, State):
             self._state(place.address, message)
             return None
-        return self._believed(place.address, message, now_s, epoch_s)
+        found = self._believed(place.address, message, now_s)
+        if found is None:
+            return None
+        arrival = Arrival(place.address, message, found.status, epoch_s, len(payload))
+        self._waiting.append(arrival)
+        self._waiting_bytes += arrival.size_bytes
+        return arrival
 
     def _unwanted(self, address: Address, size_bytes: int, now_s: float) -> WireRefusal | None:
         """Why a message is refused without looking into it."""
@@ -279,6 +289,7 @@ class Ingest:
         for arrival in self._waiting[:count]:
             head = _head_of(arrival.message)
             self._told.setdefault(arrival.address, []).append((head.session, head.seq))
+            self._waiting_bytes -= arrival.size_bytes
         del self._waiting[:count]
         self.counts["stored"] += count
         if not self._waiting:
@@ -314,7 +325,8 @@ class Ingest:
         self.counts["rebirths"] += len(found)
         return tuple(found)
 
-    def _believed(self, address: Address, message: Any, now_s: float, epoch_s: float) -> Arrival | None:
+    def _believed(self, address: Address, message: Any, now_s: float) -> Heard | None:
+        """What it tells, None where that is nothing new."""
         hearing = self.hearings.setdefault(address, Hearing())
         heard = hearing.hear(message, now_s)
         if heard.missing:
@@ -322,15 +334,14 @@ class Ingest:
             self.counts["gaps"] += 1
         if heard.again:
             self.counts["repeated"] += 1
-            self._repeated.append((address, message.head.session, message.head.seq))
+            if len(self._repeated) < MAX_WAITING:  # beyond it no receipt is promised: it comes again
+                self._repeated.append((address, message.head.session, message.head.seq))
             return None
         if heard.useless:
             self.counts["useless"] += 1
             return None
         self.counts["taken"] += 1
-        arrival = Arrival(address, message, heard.status, epoch_s)
-        self._waiting.append(arrival)
-        return arrival
+        return heard
 
     def _state(self, address: Address, state: State) -> None:
         hearing = self.hearings.get(address)

@@ -234,7 +234,8 @@ class CloudLink:
         while True:
             self._some.clear()
             while self.link.state.connected and (outgoing := self._next()) is not None:
-                await self._attempt(outgoing)
+                if not await self._attempt(outgoing):
+                    break
             try:
                 async with asyncio.timeout(self._flush_s):
                     await self._some.wait()
@@ -256,17 +257,21 @@ class CloudLink:
         mode = MODES[birth.mode]
         return now_s < sent_s + (mode.plan_s if outgoing.kind is Kind.PLAN else mode.targets_s)
 
-    async def _attempt(self, outgoing: Outgoing) -> None:
+    async def _attempt(self, outgoing: Outgoing) -> bool:
+        """Send it; False where it waits on, because the line did not carry it."""
         left_s = None if outgoing.until_epoch_s is None else outgoing.until_epoch_s - self._epoch_s()
         if left_s is not None and left_s < 1.0:
             self._done(outgoing)
-            return
+            return True
         route, topic = ROUTES[outgoing.kind], outgoing.address.topic(outgoing.kind)
         expiry_s = route.expiry_s if left_s is None else int(left_s)
         said = await self.link.publish(Message(topic, outgoing.payload, route.retained, expiry_s=expiry_s))
         if isinstance(said, NotSent) and not self.link.state.connected:
-            return  # it waits for the next connection
-        self._done(outgoing)
+            return False  # it waits for the next connection
+        # A broker that hangs is noticed later than its silence. Who gave a command is told instead.
+        again = isinstance(said, NotSent) and said.fault == "line" and not outgoing.command
+        if not again:
+            self._done(outgoing)
         self._say(
             f"sending {outgoing.kind} to {outgoing.address.controller}",
             "" if isinstance(said, Published) else said.reason,
@@ -275,6 +280,7 @@ class CloudLink:
             self._answered(outgoing.command, outgoing.address, LinkError(f"the broker did not take it: {said.reason}"))
         elif isinstance(said, Published) and not outgoing.command:
             self._sent_s[outgoing.address, outgoing.kind] = self._now_s()
+        return not again
 
     def _done(self, outgoing: Outgoing) -> None:
         with self._lock:

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 
 START_RETRY_S: Final[tuple[float, float]] = (2.0, 6.0)
 """Between two attempts at a database that is not there yet; by chance, for many workers start together."""
+LEAVE_S: Final[float] = 5.0
+"""For plans that the store counts as published and the broker has not got yet."""
 
 
 def run(argv: list[str]) -> None:
@@ -68,7 +70,7 @@ def _links(config: OptimizerConfig, stack: ExitStack) -> dict[str, SiteLink]:
     tasks = Tasks(new_fetcher(), Inline(), broker).of(config)
     if broker is not None:
         broker.start()
-        stack.callback(broker.stop)
+        stack.callback(broker.stop, patience_s=LEAVE_S)
     return {task.record.id: task.link for task in tasks}
 
 

@@ -183,6 +183,17 @@ async def test_a_missing_key_is_a_state_not_a_crash(broker):
         assert "keys or certificates cannot be used" in state.reason
 
 
+async def test_large_messages_that_wait_are_bounded_by_their_bytes(monkeypatch):
+    monkeypatch.setattr("interfaces.drivers.mqtt_inbox.QUEUE_BYTES", 10)
+    inbox = Inbox([Subscription("s/#", "order")])
+    for payload in (b"1234567", b"8901", b"890", b"x"):
+        inbox.put(Message("s/a", payload))
+    assert inbox.dropped == {"s/#": 2}
+    assert [(await inbox.take()).payload for _ in range(2)] == [b"1234567", b"890"]
+    inbox.put(Message("s/a", b"0123456789"))
+    assert (await inbox.take()).payload == b"0123456789"
+
+
 async def test_what_waits_is_the_newest_plan_and_the_oldest_commands():
     inbox = Inbox([Subscription("s/plan/#", "latest", limit=2), Subscription("s/command", "order", limit=3)])
     for number in range(5):

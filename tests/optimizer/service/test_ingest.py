@@ -295,6 +295,26 @@ def test_row_16_a_flood_from_one_controller_is_dropped_unread_and_nobody_else_wa
     assert isinstance(cloud.hear(site.live(), HERE, after_s=30.0), Arrival), "forgiven when it is over"
 
 
+def test_while_the_store_is_away_what_waits_is_bounded_in_bytes_and_repetitions(monkeypatch):
+    cloud, site = Cloud(), Site()
+    cloud.hear(site.birth())
+    event = site.event()
+    monkeypatch.setattr(
+        "optimizer.service.ingest.MAX_WAITING_BYTES", 1 + sum(a.size_bytes for a in cloud.ingest.batch())
+    )
+    assert not cloud.ingest.full
+    assert cloud.hear(event) is not None
+    assert cloud.ingest.full
+    monkeypatch.setattr("optimizer.service.ingest.MAX_WAITING", 3)
+    for _ in range(5):
+        assert cloud.hear(event) is None
+    assert len(cloud.ingest._repeated) == 3
+    cloud.keep()
+    assert not cloud.ingest.full
+    assert cloud.hear(event) is None
+    assert len(cloud.ingest._repeated) == 1
+
+
 def test_a_backlog_is_no_flood():
     cloud, site = Cloud(), Site()
     cloud.hear(site.birth())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -223,6 +224,23 @@ async def test_row_01_while_the_broker_is_down_the_newest_plan_waits_and_is_sent
         await until(lambda: not bench.cloud._newest)
         assert [one.sequence for _, one in box.heard.plans] == [3]
         assert "broker" not in bench.cloud.conditions
+
+
+async def test_a_plan_that_a_hanging_broker_did_not_take_waits_on(bench: Bench, monkeypatch):
+    monkeypatch.setattr("interfaces.drivers.mqtt_session.ACK_TIMEOUT_S", 0.2)
+    async with bench.up(), bench.box() as box:
+        bench.mosquitto.signal(signal.SIGSTOP)
+        try:
+            assert bench.site().send_plan(plan(7)) is None
+            await until(lambda: "sending plan to a" in bench.cloud.conditions)
+            assert bench.cloud.waiting == 1
+        finally:
+            bench.mosquitto.signal(signal.SIGCONT)
+        monkeypatch.undo()
+        await until(lambda: bench.cloud.waiting == 0 and "sending plan to a" not in bench.cloud.conditions)
+        async with asyncio.timeout(PATIENCE_S):
+            await box.until(lambda heard: bool(heard.plans))
+        assert {one.sequence for _, one in box.heard.plans} == {7}
 
 
 async def test_targets_are_sent_when_they_change(bench: Bench):
