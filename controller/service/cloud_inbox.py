@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -69,39 +70,42 @@ class CloudInbox:
     async def take(self, kind: Kind, payload: bytes) -> Sequence[Answer]:
         """Judge one message, act on it, and say what became of it."""
         if kind in {Kind.PLAN, Kind.TARGETS}:
-            return await self._judge(kind, payload, asked_before=False)
+            async with self._one:
+                return await self._judge(kind, payload, asked_before=False)
         return () if self.command is None else await self.command(payload)
 
     async def look(self) -> Sequence[Answer]:
         """Judge again what only time spoke against."""
         answers: list[Answer] = []
-        for kind, payload in list(self._waiting.items()):
-            answers += await self._judge(kind, payload, asked_before=True)
+        for kind in tuple(self._waiting):
+            async with self._one:
+                payload = self._waiting.get(kind)
+                if payload is not None:
+                    answers += await self._judge(kind, payload, asked_before=True)
         return answers
 
     async def field_started(self) -> None:
-        """The field process begins with nothing: hand it what is in force, as far as it still is."""
+        """The field process begins with nothing: hand it what is in force, as far as it still is and can be read."""
         for kind in (Kind.TARGETS, Kind.PLAN):
-            held = await self._in_force(kind)
-            if held is not None:
-                await self._judge(kind, held.payload, asked_before=True)
+            async with self._one:
+                with suppress(OSError):
+                    held = await self._in_force(kind)
+                    if held is not None:
+                        await self._judge(kind, held.payload, asked_before=True)
 
     async def _judge(self, kind: Kind, payload: bytes, *, asked_before: bool) -> list[Answer]:
-        async with self._one:  # between reading a mark and writing the next nobody else may write one
-            return await self._judge_alone(kind, payload, asked_before=asked_before)
-
-    async def _judge_alone(self, kind: Kind, payload: bytes, *, asked_before: bool) -> list[Answer]:
-        self._waiting.pop(kind, None)
-        held, here = await self._in_force(kind), self.here()
+        """One at a time: between reading a mark and writing the next nobody else may write one."""
+        here = self.here()
         if here is None:
-            self._waiting[kind] = payload
+            self._wait(kind, payload, asked_before=asked_before)
             return []
-        site = replace(here.site, mark=Mark() if held is None else held.mark)
-        found = await asyncio.to_thread(_judged, kind, payload, site, here.signing_file)
-        if isinstance(found, Accepted | AcceptedTargets) and not await self._keep(kind, _Held(found.mark, payload)):
-            found = Refused(AckCode.NOT_STORED, "its number cannot be stored, so it is not used")
+        found = await self._found(kind, payload, here)
+        if isinstance(found, Refused) and found.code in LATER:
+            self._wait(kind, payload, asked_before=asked_before)
+        elif payload == self._waiting.get(kind) or not (asked_before or isinstance(found, Refused)):
+            self._waiting.pop(kind, None)
         if isinstance(found, Refused):
-            return self._refused(kind, payload, found, asked_before=asked_before)
+            return self._refused(kind, found, asked_before=asked_before)
         self.problems.pop(kind, None)
         if isinstance(found, AcceptedTargets):
             self.tell_field(found.targets)
@@ -110,9 +114,24 @@ class CloudInbox:
         self.tell_field(plan)
         return [(Kind.PLAN_ACK, lambda head: PlanAck(head, plan.plan_id, plan.sequence, AckCode.ACCEPTED))]
 
-    def _refused(self, kind: Kind, payload: bytes, found: Refused, *, asked_before: bool) -> list[Answer]:
-        if found.code in LATER:
+    async def _found(self, kind: Kind, payload: bytes, here: Here) -> Accepted | AcceptedTargets | Refused:
+        """What is not refused is on disk."""
+        try:
+            held = await self._in_force(kind)
+        except OSError as error:
+            return Refused(AckCode.NOT_STORED, f"the number of the last one cannot be read: {error}")
+        site = replace(here.site, mark=Mark() if held is None else held.mark)
+        found = await asyncio.to_thread(_judged, kind, payload, site, here.signing_file)
+        if isinstance(found, Accepted | AcceptedTargets) and not await self._keep(kind, _Held(found.mark, payload)):
+            return Refused(AckCode.NOT_STORED, "its number cannot be stored, so it is not used")
+        return found
+
+    def _wait(self, kind: Kind, payload: bytes, *, asked_before: bool) -> None:
+        """Of two that wait the one that came last counts."""
+        if not asked_before or kind not in self._waiting:
             self._waiting[kind] = payload
+
+    def _refused(self, kind: Kind, found: Refused, *, asked_before: bool) -> list[Answer]:
         text = found.text[:LONGEST_TEXT]
         self.plans_refused += kind is Kind.PLAN and not asked_before
         known = self.problems.get(kind)
@@ -125,7 +144,11 @@ class CloudInbox:
         return [(Kind.PLAN_ACK, lambda head: PlanAck(head, plan_id, found.sequence, found.code, text))]
 
     async def _in_force(self, kind: Kind) -> _Held | None:
-        """What was accepted last, from memory or from before the restart."""
+        """What was accepted last, from memory or from before the restart.
+
+        Raises:
+            OSError: that cannot be read.
+        """
         if kind not in self._held:
             stored = await asyncio.to_thread(self.kept.get, kind)
             found = None if stored is None else _unpacked(stored)

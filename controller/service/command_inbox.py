@@ -97,19 +97,16 @@ class CommandInbox:
         self._keep_window, self._proposals = keep_window, proposals
         self._memory: _Memory | None = None
         self._owed = False
+        self._trusted = True
 
     async def decide(self, payload: bytes) -> Sequence[Answer]:
         """Judge one command, obey it, and say what became of it."""
         here = self._here()
         if here is None:
             return ()  # without the field process nobody could obey; whoever gave it sees that no answer comes
-        memory = await self._remembered()
         judged = await asyncio.to_thread(_judged, payload, here)
         if isinstance(judged, Command):
-            earlier = next((one for one in memory.answered if one.command == judged.id), None)
-            if earlier is not None:
-                return [_answer(Outcome(earlier.command, earlier.code, earlier.text))]
-            judged = await self._obey(judged, memory, here)
+            judged = await self._once(judged, here)
         log.info("command id=%s code=%s text=%r", judged.command, judged.code, judged.text)
         return [_answer(judged)]
 
@@ -119,17 +116,36 @@ class CommandInbox:
         await self.look()
 
     async def look(self) -> None:
-        """Tell the field process what it still has to hear."""
-        here, memory = self._here(), await self._remembered()
-        if self._owed and here is not None:
-            self._owed = False
-            if memory.standing:
-                self._tell_field(message_of(memory.standing, here.site.epoch_s))
+        """Tell the field process what it still has to hear; once more when the clock is trusted again, because the ends
+        of orders are by it.
+        """
+        here = self._here()
+        if here is None:
+            return
+        trusted = here.site.clock_trusted
+        self._owed |= trusted and not self._trusted
+        self._trusted = trusted
+        if not self._owed:
+            return
+        try:
+            memory = await self._remembered()
+        except OSError:
+            return  # still owed
+        self._owed = False
+        if memory.standing:
+            self._tell_field(message_of(memory.standing, here.site.epoch_s if trusted else None))
 
-    async def standing(self) -> tuple[Given, ...]:
-        """The orders that stand, for people."""
-        here, memory = self._here(), await self._remembered()
-        return memory.standing if here is None else in_force(memory.standing, here.site.epoch_s)
+    async def _once(self, command: Command, here: CommandHere) -> Outcome:
+        """Obey it, or say again what was said."""
+        try:
+            memory = await self._remembered()
+        except OSError:
+            text = "what was ordered before cannot be read here, so it is not obeyed"
+            return Outcome(command.id, AnswerCode.NOT_POSSIBLE, text)
+        earlier = next((one for one in memory.answered if one.command == command.id), None)
+        if earlier is not None:
+            return Outcome(earlier.command, earlier.code, earlier.text)
+        return await self._obey(command, memory, here)
 
     async def _obey(self, command: Command, memory: _Memory, here: CommandHere) -> Outcome:
         now_epoch_s = here.site.epoch_s
@@ -158,15 +174,24 @@ class CommandInbox:
         return Outcome(name, AnswerCode.DONE, f"{count} journal files of that time are kept for support")
 
     async def _remembered(self) -> _Memory:
-        """From memory or from before the restart; what cannot be read is as if nobody had ordered anything."""
+        """From memory or from before the restart; what is no such thing is as if nobody had ordered anything.
+
+        Raises:
+            OSError: the disk returns nothing.
+        """
         if self._memory is None:
             stored = await asyncio.to_thread(self._kept.get, NAME)
-            try:
-                self._memory = _Memory() if stored is None else _ADAPTER.validate_json(stored)
-            except ValidationError:
-                log.warning("orders_lost reason='what was kept of them cannot be read'")
-                self._memory = _Memory()
+            if self._memory is None:  # else somebody has read it meanwhile, and may have changed it
+                self._memory = _Memory() if stored is None else _memory_in(stored)
         return self._memory
+
+
+def _memory_in(stored: bytes) -> _Memory:
+    try:
+        return _ADAPTER.validate_json(stored)
+    except ValidationError:
+        log.warning("orders_lost reason='what was kept of them cannot be read'")
+        return _Memory()
 
 
 def _judged(payload: bytes, here: CommandHere) -> Command | Outcome:

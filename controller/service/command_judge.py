@@ -157,8 +157,12 @@ def in_force(standing: tuple[Given, ...], epoch_s: float) -> tuple[Given, ...]:
     return tuple(one for one in standing if one.until_epoch_s is None or epoch_s < one.until_epoch_s)
 
 
-def message_of(standing: tuple[Given, ...], epoch_s: float) -> StandingOrders:
-    """What the field process is told: durations, which mean the same on its clock."""
+def message_of(standing: tuple[Given, ...], epoch_s: float | None) -> StandingOrders:
+    """What the field process is told: durations, which mean the same on its clock. ``epoch_s`` None: the clock is not
+    trusted; nobody knows what has ended, so everything stands.
+    """
+    if epoch_s is None:
+        return StandingOrders(tuple(AssetOrder(one.asset, one.do, one.limit_ma, FOR_EVER, 0.0) for one in standing))
     return StandingOrders(
         tuple(
             AssetOrder(

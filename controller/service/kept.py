@@ -19,7 +19,7 @@ _TABLE: Final = "CREATE TABLE IF NOT EXISTS kept (name TEXT PRIMARY KEY, value B
 
 
 class Kept:
-    """Bytes by name. Both calls touch the disk; neither raises for what it does."""
+    """Bytes by name. All calls touch the disk."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -37,14 +37,25 @@ class Kept:
         return True
 
     def get(self, name: str) -> bytes | None:
-        """What was kept; None where nothing is or it cannot be read."""
+        """What was kept; None where nothing is.
+
+        Raises:
+            OSError: it cannot be read, which is not the same.
+        """
         try:
             with closing(self._open()) as database:
                 found = database.execute("SELECT value FROM kept WHERE name = ?", (name,)).fetchone()
         except sqlite3.Error as error:
             self._told(name, str(error))
-            return None
+            raise OSError(str(error)) from error
         return None if found is None else bytes(found[0])
+
+    def read(self, name: str) -> bytes:
+        """What was kept; empty where nothing is or it cannot be read."""
+        try:
+            return self.get(name) or b""
+        except OSError:
+            return b""
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None)

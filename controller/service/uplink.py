@@ -138,12 +138,12 @@ class Uplink:
 
     def _resume(self) -> None:
         """Go on where the process before ended."""
-        session = self._kept.get(SESSION)
-        last = int(session) if session is not None and session.isdigit() else 0
+        session = self._kept.read(SESSION)
+        last = int(session) if session.isdigit() else 0
         self._teller = Teller(last, self._times.epoch_s, self._config.mode)
         self._kept.put(SESSION, str(self._teller.session).encode())
-        self._quarters.resume(self._kept.get(QUARTER) or b"")
-        self._happenings.resume(self._kept.get(OPEN_EVENTS) or b"", self._times.now_s())
+        self._quarters.resume(self._kept.read(QUARTER))
+        self._happenings.resume(self._kept.read(OPEN_EVENTS), self._times.now_s())
 
     def _keep(self) -> None:
         self._kept.put(QUARTER, self._quarters.saved())

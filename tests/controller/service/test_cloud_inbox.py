@@ -74,6 +74,13 @@ class Desk:
         return acks(await self.inbox.take(Kind.PLAN, payload))
 
 
+class Unreadable(Kept):
+    """A disk that takes what is written and returns nothing for now."""
+
+    def get(self, name: str) -> bytes | None:
+        raise OSError(f"{name}: an error of the disk")
+
+
 def acks(answers) -> list[PlanAck]:
     return [write_through(answer(Head(1, 1, NOW_S))) for _, answer in answers]
 
@@ -161,6 +168,20 @@ async def test_row_66_while_the_clock_is_not_trusted_a_plan_waits(desk, signer):
     assert [one.sequence for one in desk.told] == [3]
 
 
+async def test_a_plan_that_waits_is_pushed_aside_by_no_forged_one_and_no_restart_of_the_field_process(desk, signer):
+    await desk.take(signer.sign("plan", plan_text(plan(3))))
+    waiting = signer.sign("plan", plan_text(plan(4, start_epoch_s=NOW_S + 100)))
+    (refused,) = await desk.take(waiting)
+    assert refused.code is AckCode.NOT_YET_VALID
+    (refused,) = await desk.take(b"{}")
+    assert refused.code is AckCode.MALFORMED
+    await desk.inbox.field_started()
+    desk.epoch_s += 101
+    (taken,) = acks(await desk.inbox.look())
+    assert taken.sequence == 4
+    assert acks(await desk.inbox.look()) == []
+
+
 async def test_before_the_site_is_known_nothing_is_refused(desk, signer):
     desk.known = False
     assert await desk.take(signer.sign("plan", plan_text(plan(3)))) == []
@@ -188,6 +209,21 @@ async def test_row_73_a_plan_whose_number_cannot_be_stored_is_not_used(desk, sig
     (refused,) = await desk.take(signer.sign("plan", plan_text(plan(3))))
     assert refused.code is AckCode.NOT_STORED
     assert desk.told == []
+
+
+async def test_while_the_last_number_cannot_be_read_no_plan_is_used(desk, signer):
+    old, new = (signer.sign("plan", plan_text(plan(k))) for k in (3, 4))
+    await desk.take(new)
+    later = desk.again()
+    reads = later.inbox.kept
+    later.inbox.kept = Unreadable(desk.folder / "state.db")
+    await later.inbox.field_started()
+    (refused,) = await later.take(old)
+    assert refused.code is AckCode.NOT_STORED
+    assert later.told == []
+    later.inbox.kept = reads
+    (refused,) = await later.take(old)
+    assert refused.code is AckCode.REPLAYED, "nothing has turned the number back"
 
 
 async def test_text_that_is_no_unicode_is_refused_in_an_answer_that_can_be_sent(desk):

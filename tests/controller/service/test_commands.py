@@ -152,6 +152,7 @@ class Box:
     told: list[StandingOrders] = field(default_factory=list)
     segments: int = 3
     knows: bool = True
+    trusted: bool = True
 
     def __post_init__(self) -> None:
         pem = KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
@@ -169,7 +170,7 @@ class Box:
     def here(self) -> CommandHere | None:
         if not self.knows:
             return None
-        return CommandHere(replace(SITE, epoch_s=self.epoch_s), self.folder / "signing.pub")
+        return CommandHere(replace(SITE, epoch_s=self.epoch_s, clock_trusted=self.trusted), self.folder / "signing.pub")
 
     def give(self, order: Order, number: int = 1, **changes: Any) -> CommandAnswer:
         times = {"issued_epoch_s": self.epoch_s - 1, "expires_epoch_s": self.epoch_s + 60}
@@ -233,6 +234,36 @@ def test_orders_are_told_again_as_soon_as_the_field_process_has_said_how_its_clo
     asyncio.run(box.inbox.look())
     assert len(box.told) == 2
     assert box.stands == {("place-0", "pause")}
+
+
+@pytest.mark.parametrize("wrong_epoch_s", [86_400.0, 4_200_000_000.0])
+def test_an_order_ends_when_it_was_to_although_the_clock_lost_its_time_in_a_power_cut(box, wrong_epoch_s):
+    box.give(Pause("place-0", NOW + 3600))
+    box.give(LimitCharger("place-1", 8.0, NOW + 600), 2)
+    box.again().epoch_s, box.trusted = wrong_epoch_s, False
+    asyncio.run(box.inbox.field_started())
+    assert box.stands == {("place-0", "pause"), ("place-1", "limit")}, "nobody knows whether they have ended"
+    box.epoch_s, box.trusted = NOW + 1800, True
+    asyncio.run(box.inbox.look())
+    assert [(order.asset, order.left_s) for order in box.told[-1].orders] == [("place-0", 1800.0)]
+    times = len(box.told)
+    asyncio.run(box.inbox.look())
+    assert len(box.told) == times
+
+
+def test_while_what_was_ordered_cannot_be_read_nothing_is_obeyed_or_forgotten(box, monkeypatch):
+    box.give(Pause("place-0"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Kept, "get", unreadable)
+        asyncio.run(box.again().inbox.field_started())
+        assert box.give(Resume("place-0"), 2).code is AnswerCode.NOT_POSSIBLE
+    asyncio.run(box.inbox.look())
+    assert len(box.told) == 2
+    assert box.stands == {("place-0", "pause")}
+
+
+def unreadable(_kept: Kept, name: str) -> bytes | None:
+    raise OSError(f"{name}: an error of the disk")
 
 
 def test_who_may_not_order_something_may_not_take_it_back(box):
@@ -302,8 +333,11 @@ def test_a_proposed_site_file_is_checked_and_laid_aside(box):
 
 def test_what_cannot_be_stored_is_not_obeyed(tmp_path):
     box = Box(tmp_path)
+    box.give(Resume("place-0"))
+    for file in tmp_path.glob("state.db*"):
+        file.unlink()
     (tmp_path / "state.db").mkdir()
-    answer = box.give(Pause("place-0"))
+    answer = box.give(Pause("place-0"), 2)
     assert answer.code is AnswerCode.NOT_POSSIBLE
     assert "stored" in answer.text
     assert not box.told
@@ -311,5 +345,5 @@ def test_what_cannot_be_stored_is_not_obeyed(tmp_path):
 
 def test_a_refused_command_changes_nothing_and_is_forgotten(box):
     assert box.give(Pause("place-0"), controller="depot-2").code is AnswerCode.NOT_FOR_US
+    asyncio.run(box.again().inbox.field_started())
     assert not box.told
-    assert asyncio.run(box.inbox.standing()) == ()

@@ -230,4 +230,6 @@ def test_what_is_kept_is_there_after_a_restart_and_a_missing_disk_is_told(tmp_pa
     assert Kept(tmp_path / "state.db").get("a") == b"2"
     nowhere = Kept(tmp_path / "nowhere" / "state.db")
     assert not nowhere.put("a", b"1")
-    assert nowhere.get("a") is None
+    with pytest.raises(OSError, match="unable to open"):
+        nowhere.get("a")
+    assert nowhere.read("a") == b""
