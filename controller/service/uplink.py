@@ -262,14 +262,20 @@ class Uplink:
             place = topic_place(message.topic)
             if place is None or place.address != address:
                 continue
-            match place.kind:
-                case Kind.REBIRTH:
-                    self._reborn(line, read(message.payload, RebirthRequest))
-                case Kind.RECEIPT:
-                    self._receipt(line, read(message.payload, Receipt))
-                case _:
-                    for kind, answer in await self._inbound.take(place.kind, message.payload):
-                        line.say(self._teller.answer(kind, answer))
+            try:
+                await self._heard(line, place.kind, message.payload)
+            except Exception:  # a retained message comes again with the next line: it must not end this one
+                log.exception("a message of the kind '%s' from the cloud failed", place.kind)
+
+    async def _heard(self, line: Line, kind: Kind, payload: bytes) -> None:
+        match kind:
+            case Kind.REBIRTH:
+                self._reborn(line, read(payload, RebirthRequest))
+            case Kind.RECEIPT:
+                self._receipt(line, read(payload, Receipt))
+            case _:
+                for answered, answer in await self._inbound.take(kind, payload):
+                    line.say(self._teller.answer(answered, answer))
 
     def _reborn(self, line: Line, request: RebirthRequest | WireRefusal) -> None:
         now_s = self._times.now_s()

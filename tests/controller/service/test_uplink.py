@@ -112,6 +112,19 @@ async def test_a_plan_is_handed_on_as_it_came_and_its_answer_goes_back(tmp_path,
         assert box.deciding.taken == [(Kind.PLAN, b"signed bytes")]
 
 
+async def test_a_message_that_makes_us_fail_costs_its_answer_and_not_the_line(tmp_path, broker):
+    async with clouded(broker) as cloud, uplinked(tmp_path, lambda: access_to(broker)) as box:
+        await until(cloud.live, "a status")
+        box.deciding.answers = [(Kind.PLAN_ACK, lambda head: PlanAck(head, "p" * 1000, 7, AckCode.ACCEPTED))]
+        await cloud.say(Kind.PLAN, b"one", retain=True)
+        await until(lambda: box.deciding.taken, "it was judged, and its answer is none of the contract")
+        box.deciding.answers = [(Kind.PLAN_ACK, lambda head: PlanAck(head, "p-2", 8, AckCode.ACCEPTED))]
+        await cloud.say(Kind.PLAN, b"two", retain=True)
+        (ack,) = await until(lambda: cloud.of(Kind.PLAN_ACK), "the next answer")
+        assert ack.sequence == 8
+        assert len(cloud.of(Kind.BIRTH)) == 1, "the line stayed"
+
+
 # -- faults ------------------------------------------------------------------------------------------------------------
 
 
