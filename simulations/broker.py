@@ -17,9 +17,9 @@ from interfaces.drivers import broker_files
 from interfaces.drivers.broker_files import BrokerFiles
 
 LOCALHOST: Final = "127.0.0.1"
-START_S: Final[float] = 20.0
+START_S: Final[float] = 120.0
 """For what takes well under a second."""
-STOP_S: Final[float] = 10.0
+STOP_S: Final[float] = 30.0
 LOOK_S: Final[float] = 0.02
 ATTEMPTS: Final = 5
 """Another program may take the free port between our finding it and the broker's taking it."""

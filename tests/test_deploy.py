@@ -154,7 +154,7 @@ def test_the_example_of_the_optimizer_is_read():
 
 @pytest.mark.parametrize("name", ["broker.sh", "prepare.sh"])
 def test_scripts_can_be_run_by_any_shell(name):
-    done = subprocess.run(["/bin/sh", "-n", DEPLOY / name], capture_output=True, check=False, timeout=60)
+    done = subprocess.run(["/bin/sh", "-n", DEPLOY / name], capture_output=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
     assert (DEPLOY / name).read_text().startswith("#!/bin/sh\n")
     assert (DEPLOY / name).stat().st_mode & stat.S_IXUSR
@@ -163,7 +163,7 @@ def test_scripts_can_be_run_by_any_shell(name):
 @pytest.mark.skipif(os.geteuid() != 0, reason="gives folders to other users, which needs root")
 def test_what_is_prepared_is_for_the_containers_alone_and_stays(tmp_path):
     script = shutil.copy(DEPLOY / "prepare.sh", tmp_path)
-    subprocess.run([script], check=True, timeout=60)
+    subprocess.run([script], check=True, timeout=180)
     password = (tmp_path / "secrets/database_password").read_text()
     assert re.fullmatch("[0-9a-f]{48}", password)
     line = f"database:5432:stroomwacht:stroomwacht:{password}\n"
@@ -175,7 +175,7 @@ def test_what_is_prepared_is_for_the_containers_alone_and_stays(tmp_path):
             0,
         )
     assert stat.S_IMODE((tmp_path / "secrets/database_password").stat().st_mode) == 0o600
-    subprocess.run([script], check=True, timeout=60)
+    subprocess.run([script], check=True, timeout=180)
     assert (tmp_path / "secrets/database_password").read_text() == password
 
 

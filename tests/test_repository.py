@@ -45,7 +45,7 @@ def tracked(*folders: str) -> list[Path]:
     if not (ROOT / ".git").exists():
         pytest.skip("no git checkout")
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--", *folders], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+        ["git", "ls-files", "-z", "--", *folders], cwd=ROOT, capture_output=True, text=True, check=True, timeout=180
     ).stdout.split("\0")
     return [ROOT / name for name in listed if name and (ROOT / name).is_file()]
 
@@ -190,7 +190,7 @@ def test_the_dockerfile_passes_its_linter():
     if hadolint is None:
         pytest.skip("hadolint has no wheel for this platform")
     done = subprocess.run(
-        [hadolint, "--no-color", "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=60
+        [hadolint, "--no-color", "Dockerfile"], cwd=ROOT, capture_output=True, text=True, check=False, timeout=180
     )
     assert done.returncode == 0, done.stdout
 

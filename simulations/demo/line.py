@@ -10,7 +10,7 @@ from typing import Final
 
 from simulations.devices.proxy import DIRECTIONS, LOCALHOST, Direction, Proxy, Spoil
 
-PATIENCE_S: Final[float] = 10.0
+PATIENCE_S: Final[float] = 60.0
 """For what its thread does at once."""
 
 

@@ -238,7 +238,7 @@ def test_names_of_the_real_table_are_unique_and_none_hides_another():
 
 def test_as_a_process_a_mistake_leaves_one_line_on_stderr_and_exit_code_2():
     done = subprocess.run(
-        [sys.executable, "-m", "interfaces.cli", "fly"], capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-m", "interfaces.cli", "fly"], capture_output=True, text=True, check=False, timeout=180
     )
     assert done.returncode == 2
     assert done.stdout == ""
@@ -253,7 +253,7 @@ def test_as_a_process_a_closed_pipe_ends_quietly(words):
     try:
         done = subprocess.run(
             [sys.executable, "-m", "interfaces.cli", *words],
-            stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+            stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=180,
             env={**os.environ, "PYTHONUNBUFFERED": ""},
         )  # fmt: skip
     finally:

@@ -20,7 +20,7 @@ from simulations.demo.demo import Cuts
 from simulations.demo.keys import keys
 from simulations.demo.line import CloudLine
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 QUIET_S = 0.3
 """Long enough for a message that passes to be seen; it must not be seen, so only a fault can end the wait early."""
 

@@ -14,7 +14,7 @@ from simulations.demo.stage import StageError
 from simulations.devices.virtual_site import VirtualSite, VirtualSiteError
 from tests.controller.service.kit import garage_text
 
-MANY_S = 60.0
+MANY_S = 180.0
 """Far more than it takes; a test that waits so long has failed."""
 
 

@@ -24,7 +24,7 @@ from simulations.plant.site import Environment
 from tests.simulations.devices.sites import checked
 
 TICK_S: Final = 0.1
-PATIENCE_S: Final = 20.0
+PATIENCE_S: Final = 120.0
 MOST_JOBS: Final = 400
 START_S: Final = 1000.0
 """Where the simulated monotonic clock starts."""

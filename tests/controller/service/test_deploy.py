@@ -78,7 +78,7 @@ def test_a_unit_may_little(name):
     if analyze is None:
         pytest.skip("systemd-analyze is not installed")
     command = [analyze, "security", "--offline=yes", "--no-pager", f"--threshold={MOST_EXPOSED}", str(DEPLOY / name)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=180)
     if "unrecognized option" in done.stderr:
         pytest.skip("systemd-analyze is older than 250")
     assert done.returncode == 0, done.stdout[-3000:]

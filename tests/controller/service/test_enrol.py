@@ -482,7 +482,7 @@ def exchange(cloud: Cloud, method: str, path: str, body: bytes = b"", shown: str
     context = ssl.create_default_context(cafile=str(cloud.keys / "ca.crt"))
     if shown is not None:
         context.load_cert_chain(cloud.keys / f"{shown}.crt", cloud.keys / f"{shown}.key")
-    connection = http.client.HTTPSConnection(LOCAL, cloud.server.port, timeout=20, context=context)
+    connection = http.client.HTTPSConnection(LOCAL, cloud.server.port, timeout=120, context=context)
     try:
         connection.request(method, path, body)
         answer = connection.getresponse()

@@ -23,7 +23,7 @@ from controller.service.service_file import EnrolmentEntry, EnrolmentPage, Servi
 from interfaces.web.server import WebServer
 from tests.controller.service.enrol_kit import LOCAL, SERIAL, served
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 FORM = "application/x-www-form-urlencoded"
 NOT_YET = View(SERIAL, None, waiting=False, problem="")
 SOMEBODY = Identity(
@@ -38,7 +38,7 @@ class Browser:
         self.port = port
 
     def ask(self, method: str = "GET", path: str = "/", body: str = "", **headers: str) -> tuple[int, str, Any]:
-        connection = http.client.HTTPConnection(LOCAL, self.port, timeout=20)
+        connection = http.client.HTTPConnection(LOCAL, self.port, timeout=120)
         try:
             names = {name.replace("_", "-"): value for name, value in headers.items()}
             connection.request(method, path, body or None, names)

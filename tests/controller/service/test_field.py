@@ -31,7 +31,7 @@ from tests.controller.service.test_loop import plan
 
 HELLO = Hello(1, "start", "0.1.0", 1e9, 0, "", ())
 NOWHERE = {"192.168.1.20:502": "127.0.0.1:9", "192.168.1.21:502": "127.0.0.1:9", "/dev/ttyUSB0": "127.0.0.1:9"}
-PATIENCE_S = 30
+PATIENCE_S = 120
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from controller.service.gateway import Gateway
 from controller.service.process import owned_folder
 from controller.service.service_file import EnrolmentEntry, EnrolmentPage, Http, ServiceConfig
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 @pytest.fixture

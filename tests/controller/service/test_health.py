@@ -187,7 +187,7 @@ def server():
 
 def ask(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
@@ -206,7 +206,7 @@ def test_only_get_is_answered(server):
     http, _ = server
     request = urllib.request.Request(f"http://127.0.0.1:{http.port}/health", data=b"x", method="POST")
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(request, timeout=10)
+        urllib.request.urlopen(request, timeout=60)
     assert refused.value.code == 405
     refused.value.close()
 
@@ -217,7 +217,7 @@ def test_row_75_clients_that_never_finish_do_not_keep_others_out(server, monkeyp
     monkeypatch.setattr("interfaces.web.server._Handler.timeout", 0.2)
     idle = [socket.create_connection(("127.0.0.1", http.port)) for _ in range(WORKERS + 20)]
     try:
-        for _ in range(300):
+        for _ in range(1200):
             with contextlib.suppress(OSError):
                 if ask(http.port, "/health")[0] == 200:
                     return

@@ -103,7 +103,7 @@ async def test_run_scans_until_stopped_and_leaves_failsafe_behind():
         bench.loop.stopping = bench.loop.number >= scans + 5
 
     bench.notifier.on_alive = cycle_on
-    await asyncio.wait_for(bench.loop.run(), 5)
+    await asyncio.wait_for(bench.loop.run(), 60)
     assert bench.loop.number == scans + 6
     assert bench.commands.failsafe
     assert bench.report.mode == "stopped"

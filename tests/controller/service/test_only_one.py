@@ -27,7 +27,7 @@ def controller(tmp_path, *words: str, **service: str) -> subprocess.CompletedPro
     command = [sys.executable, "-m", "interfaces.cli", "controller", "run", *words]
     return subprocess.run(
         [*command, str(tmp_path / "site.yaml"), "--service", str(tmp_path / "service.yaml")],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
 
 

@@ -36,7 +36,7 @@ print(json.dumps({"refused": refused, "fifo": bool(policy & 0xff == os.SCHED_FIF
 
 def asked(how: str) -> dict:
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, how], capture_output=True, text=True, check=True, cwd=Path.cwd(), timeout=60
+        [sys.executable, "-c", CHILD, how], capture_output=True, text=True, check=True, cwd=Path.cwd(), timeout=180
     )
     found: dict = json.loads(done.stdout)
     return found

@@ -17,7 +17,7 @@ from interfaces.drivers.mqtt import Broker, Link, LinkState, Message, Subscripti
 from simulations.broker import LOCALHOST, LocalBroker
 from tests.tools import needed_tool
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 """For what takes well under a second; only a broken broker or link uses it up."""
 
 

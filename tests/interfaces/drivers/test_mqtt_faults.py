@@ -265,7 +265,7 @@ def handshake_up_to(version: ssl.TLSVersion, broker: Mosquitto) -> str:
     set_versions(context, version)
     try:
         with (
-            socket.create_connection((LOCALHOST, broker.port), timeout=10) as plain,
+            socket.create_connection((LOCALHOST, broker.port), timeout=60) as plain,
             context.wrap_socket(plain, server_hostname=LOCALHOST) as wrapped,
         ):
             return str(wrapped.version())

@@ -115,7 +115,7 @@ async def test_without_tls_or_without_a_certificate_nobody_connects(broker):
 def first_answer(broker: Mosquitto, *, tls: bool) -> str:
     """What the broker says to a CONNECT: what it sent, or its alert."""
     hello = b"\x10\x10\x00\x04MQTT\x05\x02\x00\x0a\x00\x00\x03abc"
-    with socket.create_connection((LOCALHOST, broker.port), timeout=10) as line:
+    with socket.create_connection((LOCALHOST, broker.port), timeout=60) as line:
         try:
             if tls:
                 context = ssl.create_default_context(cafile=str(broker.keys / "ca.crt"))

@@ -31,7 +31,7 @@ from interfaces.drivers.shown import Shown
 from interfaces.drivers.wiring import Wire
 from tests.interfaces.drivers.p1_texts import BELGIAN, DUTCH, DUTCH_TEXT, with_checksum
 
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 NOWHERE = P1TcpLink("127.0.0.1", 9)
 
 

@@ -196,7 +196,7 @@ def test_weather_from_the_source_itself(capsys, monkeypatch):
 def test_as_a_process(document):
     done = subprocess.run(
         [sys.executable, "-m", "interfaces.cli", "optimizer", "prices", "--source", "awattar", "--file", document],
-        capture_output=True, text=True, check=False, timeout=60,
+        capture_output=True, text=True, check=False, timeout=180,
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stdout == ""

@@ -64,14 +64,14 @@ async def test_a_process_hears_a_site_and_plans_for_it(tmp_path, mosquitto):
         sys.executable, *words, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
     try:
-        async with going(box.run()), asyncio.timeout(120):
+        async with going(box.run()), asyncio.timeout(300):
             await box.open.wait()
             while not box.heard.plans or not box.heard.targets:  # what is said before it listens is lost
                 await box.tell(replace(status, epoch_s=time.time()))
                 await asyncio.sleep(0.2)
     finally:
         process.send_signal(signal.SIGTERM)
-        code = await asyncio.wait_for(process.wait(), 60)
+        code = await asyncio.wait_for(process.wait(), 180)
     assert code == 0
     plan = box.heard.plans[0][1]
     assert (plan.site, plan.topology_version) == (status.site, status.topology_version)

@@ -31,7 +31,7 @@ from optimizer.service.enrolment_store import MAX_EVENTS, EnrolmentFile
 
 BOX = Box("SW-000123", "depot-7", "acme", "depot")
 LOCAL = "127.0.0.1"
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 # -- pace -------------------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def test_the_command_serves_until_it_is_told_to_stop(config):
         assert "kind=serving" in line, line + process.stderr.read()
         port = int(line.rpartition("port=")[2])
         context = ssl.create_default_context(cafile=str(config.parent / "keys" / "ca.crt"))
-        with urllib.request.urlopen(f"https://localhost:{port}/v1/authority", timeout=60, context=context) as answer:
+        with urllib.request.urlopen(f"https://localhost:{port}/v1/authority", timeout=180, context=context) as answer:
             assert answer.read() == (config.parent / "keys" / "ca.crt").read_bytes()
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
@@ -264,7 +264,7 @@ def test_a_client_that_sends_a_byte_now_and_then_is_given_up(monkeypatch):
         return [b"ok"]
 
     server = WebServer(LOCAL, 0, app, name="slow")
-    drip = [socket.create_connection((LOCAL, server.port), timeout=60) for _ in range(WORKERS)]
+    drip = [socket.create_connection((LOCAL, server.port), timeout=180) for _ in range(WORKERS)]
     try:
         for one in drip:
             one.settimeout(0.2)

@@ -75,7 +75,7 @@ def works(url: str, file: Path, **environment: str) -> None:
         database.close()
         until(lambda: link.last_plan() is not None)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0
+        assert process.wait(180) == 0
     plan = link.last_plan()
     assert plan is not None
     assert (plan.site, plan.sequence) == (site, 1)

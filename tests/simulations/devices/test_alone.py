@@ -41,7 +41,7 @@ async def test_set_registers_hold_against_the_device() -> None:
     assert device.value("frequency") == pytest.approx(49.9, abs=0.001)
     servers = device.servers(0)
     await start_all(servers)
-    client = AsyncModbusTcpClient("127.0.0.1", port=servers[0].port, timeout=0.5, retries=0)
+    client = AsyncModbusTcpClient("127.0.0.1", port=servers[0].port, timeout=30, retries=0)
     assert await client.connect()
     reply = await client.read_input_registers(6, count=2, device_id=1)
     assert reply.registers == [0x4226, 0]
@@ -84,7 +84,7 @@ def test_it_says_where_it_listens_and_ends_with_ctrl_c() -> None:
         assert process.stdout is not None
         line = process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=20)
+        out, err = process.communicate(timeout=120)
     assert line.startswith("webasto_live answers Modbus TCP at 127.0.0.1:")
     assert (out, err) == ("", "")
     assert process.returncode == 130
@@ -124,7 +124,7 @@ def test_a_p1_meter_is_served_and_read_from_the_command_line(capsys: pytest.Capt
         port = line.strip().rpartition(":")[2]
         code = main(["device", "read", "--profile", "dsmr_p1", "--host", "127.0.0.1", "--port", port, "--json"])
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=120)
     assert code == 0
     found = json.loads(capsys.readouterr().out)
     assert found["quality"] == "good"

@@ -43,7 +43,7 @@ from tests.controller.service.kit import EPOCH_S, Listening
 from tests.simulations.devices.sites import checked
 
 STEP_S = 0.1
-PATIENCE_S = 20.0
+PATIENCE_S = 120.0
 TEXT = """
 version: 1
 site: {id: home, time_zone: Europe/Amsterdam}
