@@ -128,6 +128,7 @@ class CloudSide:
                 epoch_s=epoch_s(),
                 clock_trusted=known.status.clock != "untrusted",
                 mark=Mark(),
+                follows=known.setup.params.follow_plans,
             ),
             access.signing_file,
         )

@@ -134,10 +134,11 @@ class CloudInbox:
     def _refused(self, kind: Kind, found: Refused, *, asked_before: bool) -> list[Answer]:
         text = found.text[:LONGEST_TEXT]
         self.plans_refused += kind is Kind.PLAN and not asked_before
-        known = self.problems.get(kind)
-        self.problems[kind] = f"the newest {kind} from the cloud is not used: {text}"
-        if self.problems[kind] != known:
-            log.warning("refused kind=%s code=%s reason=%r", kind, found.code, text)
+        known = self.problems.pop(kind, None)
+        if found.code is not AckCode.LOCAL_ONLY:  # which somebody chose
+            self.problems[kind] = f"the newest {kind} from the cloud is not used: {text}"
+            if self.problems[kind] != known:
+                log.warning("refused kind=%s code=%s reason=%r", kind, found.code, text)
         if kind is Kind.TARGETS or (asked_before and found.code in LATER):
             return []
         plan_id = found.plan_id[:LONGEST_ID]

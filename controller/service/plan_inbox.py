@@ -42,7 +42,9 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Whom a message must be for, and the moment (UTC). ``mark``: of the kind of message that is judged."""
+    """Whom a message must be for, and the moment (UTC). ``mark``: of the kind of message that is judged. ``follows``:
+    whether the site follows plans at all.
+    """
 
     site: str
     controller: str
@@ -51,6 +53,7 @@ class Site:
     epoch_s: float
     clock_trusted: bool
     mark: Mark
+    follows: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +139,7 @@ def _plan_problem(plan: Plan, mark: Mark, site: Site) -> tuple[AckCode | None, s
     version = plan.topology_version
     checks = (
         (plan.site != site.site, AckCode.OTHER_SITE, f"the plan is for site {plan.site}"),
+        (not site.follows, AckCode.LOCAL_ONLY, "this site does not follow plans"),
         (
             version != site.topology_version,
             AckCode.OTHER_TOPOLOGY,

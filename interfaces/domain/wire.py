@@ -156,6 +156,8 @@ class AckCode(StrEnum):
     BAD_SIGNATURE = "bad_signature"
     UNKNOWN_KEY = "unknown_key"
     OTHER_SITE = "other_site"
+    LOCAL_ONLY = "local_only"
+    """The site follows no plans; its site file says so."""
     OTHER_TOPOLOGY = "other_topology"
     UNKNOWN_ASSET = "unknown_asset"
     REPLAYED = "replayed"

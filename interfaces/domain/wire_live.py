@@ -14,7 +14,7 @@ from pydantic import Field
 
 from interfaces.domain.live import AssetLive, CircuitLive, LiveStatus
 from interfaces.domain.site_types import ID_PATTERN
-from interfaces.domain.wire_head import TOLERANT, EpochS, Head, Number, Text
+from interfaces.domain.wire_head import TOLERANT, Head, Number, Text
 
 Three: TypeAlias = tuple[float | None, float | None, float | None]
 Indices: TypeAlias = tuple[Annotated[int, Field(ge=0, le=5000)], ...]
@@ -56,7 +56,7 @@ class AssetChanges:
 
     __pydantic_config__ = TOLERANT
     pilot: Whole | None = None
-    plugged_in_epoch_s: tuple[Indices, tuple[EpochS | None, ...]] | None = None
+    plugged_in_epoch_s: Unsure | None = None
     energy_kwh: Numbers | None = None
     tag: tuple[Indices, tuple[Text | None, ...]] | None = None
     power_kw: Unsure | None = None

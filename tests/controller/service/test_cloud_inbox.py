@@ -61,10 +61,11 @@ class Desk:
         self.epoch_s = NOW_S
         self.trusted = True
         self.known = True
+        self.follows = True
         self.inbox = CloudInbox(Kept(folder / "state.db"), self.here, self.told.append)
 
     def here(self) -> Here | None:
-        site = Site("garage", "box-1", "v1", frozenset({"place-1"}), self.epoch_s, self.trusted, Mark())
+        site = Site("garage", "box-1", "v1", frozenset({"place-1"}), self.epoch_s, self.trusted, Mark(), self.follows)
         return Here(site, self.keys / "signing.pub") if self.known else None
 
     def again(self) -> Desk:
@@ -180,6 +181,17 @@ async def test_a_plan_that_waits_is_pushed_aside_by_no_forged_one_and_no_restart
     (taken,) = acks(await desk.inbox.look())
     assert taken.sequence == 4
     assert acks(await desk.inbox.look()) == []
+
+
+async def test_a_site_that_follows_no_plans_says_so_and_that_is_no_problem(desk, signer):
+    payload = signer.sign("plan", plan_text(plan(3)))
+    desk.follows = False
+    (refused,) = await desk.take(payload)
+    assert refused.code is AckCode.LOCAL_ONLY
+    assert (desk.told, desk.inbox.problems) == ([], {})
+    desk.follows = True
+    (taken,) = await desk.take(payload)
+    assert taken.code is AckCode.ACCEPTED
 
 
 async def test_before_the_site_is_known_nothing_is_refused(desk, signer):
