@@ -5,7 +5,7 @@ PYTEST := $(BIN)/python -m pytest
 # Two workers: the smallest machine we promise to run on has two cores. Tests of one xdist group share a worker.
 WORKERS ?= 2
 
-.PHONY: setup demo test lint soak faults contract lock
+.PHONY: setup demo test lint soak faults contract economy lock
 
 setup:
 	@scripts/setup

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from optimizer.core.planning import Refused
 from optimizer.core.problem import Problem
 from optimizer.core.problem_money import Dynamic
 from optimizer.core.problem_state import Target
+from optimizer.service.horizon import Issued
 from simulations.figures import Figures
 from simulations.generators import Prices, Visit
 from simulations.orders import TargetsDesk
@@ -237,7 +238,7 @@ def problems_of(name: StrategyName, world: World, scenario: Scenario) -> list[Pr
     assert planned is not None
     make, seen = planned.planner.make, []
 
-    def note(now_epoch_s: float, **how: object) -> object:
+    def note(now_epoch_s: float, **how: Any) -> Issued | Refused:
         made = make(now_epoch_s, **how)
         assert not isinstance(made, Refused)
         seen.append(made.problem)
@@ -273,7 +274,8 @@ def test_perfect_foresight_knows_the_cars_and_keeps_to_what_their_drivers_want()
 def test_prices_that_do_not_reach_the_site_reach_no_plan():
     scenario = replace(SCENARIO, days=0.005)
     hidden = replace(small_world(scenario), prices_known=False)
-    for name, kind in (("mpc", "fixed"), ("mpc-perfect", "dynamic")):
+    kinds: tuple[tuple[StrategyName, str], ...] = (("mpc", "fixed"), ("mpc-perfect", "dynamic"))
+    for name, kind in kinds:
         problems = problems_of(name, hidden, scenario)
         assert problems
         assert {problem.tariff.energy.kind for problem in problems} == {kind}

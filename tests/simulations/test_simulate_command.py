@@ -84,7 +84,8 @@ def test_days_step_and_strategies_on_the_command_line_win(tmp_path, capsys):
 
 def test_every_figure_of_money_and_plans_is_there(tmp_path, capsys):
     text = SMALL.replace("site: a", "site: depot_be") + (
-        "data: {prices: {kind: generated}}\neconomy: {capacity_eur_per_kw: 3.4, capacity_floor_kw: 2.5, history_days: 1}\n"
+        "data: {prices: {kind: generated}}\n"
+        "economy: {capacity_eur_per_kw: 3.4, capacity_floor_kw: 2.5, history_days: 1}\n"
     )
     words = ["--json", "--workers", "1", "--strategies", "fallback,mpc,mpc-perfect", "--days", "0.004", "--step", "10"]
     assert main(["simulate", scenario(tmp_path, text), *words]) == 0

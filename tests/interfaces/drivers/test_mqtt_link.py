@@ -98,7 +98,9 @@ async def test_a_will_that_is_asked_for_is_another_one_at_each_connection(broker
     async with cloud_side as cloud, linked(broker.broker("box-1"), will=will) as box:
         for number in (1, 2):
             seen = len(box.states)
-            box.link._session._client.socket().shutdown(socket.SHUT_RDWR)  # no word of goodbye
+            line = box.link.line
+            assert line is not None
+            line.shutdown(socket.SHUT_RDWR)  # no word of goodbye
             assert (await cloud.next()).payload == f"gone {number}".encode()
             await box.until(lambda state: state.connected, since=seen)
 

@@ -64,7 +64,9 @@ def test_no_more_than_asked_for():
     )
 )
 def test_no_site_runs_twice_and_no_call_is_lost(steps):
-    waiting, running, wanted = Waiting(), set(), {}
+    waiting = Waiting()
+    running: set[str] = set()
+    wanted: dict[str, float] = {}
     for what, number, at in steps:
         if what == "submit":
             waiting.submit(str(number), float(at))
