@@ -1,7 +1,8 @@
 """What controllers say, into the store: values as series, everything else whole.
 
 Live values are kept where they change: a value holds until the next one of its series, and each is there at least once
-a quarter, so that a gap is a gap. That is a tenth of the rows and loses nothing.
+a quarter, so that a gap is a gap. All are kept of a message that does not follow the one before it: what is missing
+between the two may still come. That is a tenth of the rows and loses nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from optimizer.store.series import Sample, Told, UnknownSite, add_messages
 QUALITY: Final[dict[Quality, int]] = {Quality.GOOD: 0, Quality.PARTIAL: 1, Quality.MISSING: 2}
 REFRESH_S: Final[float] = float(SECONDS_PER_MINUTE)
 """A controller that was just added is known after so long."""
+MOST_SERIES: Final[int] = 1_000_000
+"""Whose last value is remembered, 16 000 sites of ten chargers; whoever invents names costs rows, not memory."""
 QUARTER_MS: Final[int] = SECONDS_PER_QUARTER * MILLI
 
 _Series = tuple[str, bool, str, str]
@@ -38,6 +41,7 @@ class SqlTelemetry:
         self._known: frozenset[Address] = frozenset()
         self._looked_s = float("-inf")
         self._last: dict[_Series, tuple[int, float]] = {}
+        self._heard: dict[tuple[str, bool], tuple[int, int]] = {}
 
     def knows(self, address: Address) -> bool:
         """Whether the controller is registered there; where the store does not answer, what was known last."""
@@ -52,24 +56,36 @@ class SqlTelemetry:
     def add(self, arrivals: Sequence[Arrival]) -> StoreError | None:
         """See ``TelemetryStore``."""
         last: dict[_Series, tuple[int, float]] = {}
-        told = [self._told(arrival, last) for arrival in arrivals]
+        heard = dict(self._heard)
+        told = [self._told(arrival, last, heard) for arrival in arrivals]
         try:
             found = add_messages(self._database, told, int(self._now_epoch_s() * MILLI))
         except DatabaseDownError as error:
             return StoreError(str(error))
         if isinstance(found, UnknownSite):
             return StoreError(found.reason)
+        if len(self._last) > MOST_SERIES:
+            self._last.clear()
         self._last.update(last)
+        self._heard = heard
         return None
 
-    def _told(self, arrival: Arrival, last: dict[_Series, tuple[int, float]]) -> Told:
+    def _told(
+        self,
+        arrival: Arrival,
+        last: dict[_Series, tuple[int, float]],
+        heard: dict[tuple[str, bool], tuple[int, int]],
+    ) -> Told:
         address, status = arrival.address, arrival.status
         message: Any = arrival.message  # what has no head is no arrival
         head: Head = message.head
+        stream = address.controller, head.historical
+        follows = heard.get(stream) == (head.session, head.seq - 1)
+        heard[stream] = head.session, head.seq
         if isinstance(message, Energy):
             samples, body = tuple(_of_energy(message)), None
         elif status is not None:
-            samples, body = tuple(self._changed(address.controller, head.historical, status, last)), None
+            samples, body = tuple(self._changed(stream, status, last, follows=follows)), None
         else:
             samples, body = (), write(message).decode()
         return Told(
@@ -86,14 +102,15 @@ class SqlTelemetry:
         )
 
     def _changed(
-        self, controller: str, historical: bool, status: LiveStatus, last: dict[_Series, tuple[int, float]]
+        self, stream: tuple[str, bool], status: LiveStatus, last: dict[_Series, tuple[int, float]], *, follows: bool
     ) -> Iterator[Sample]:
-        """Values that differ from the last one of their series, or are the first of a quarter."""
+        """Values that differ from the last one of their series, or are the first of a quarter or after a gap."""
         time_ms = round(status.epoch_s * MILLI)
         for name, quantity, value in _of_status(status):
-            key = (controller, historical, name, quantity)
+            key = (*stream, name, quantity)
             before = last.get(key) or self._last.get(key)
-            if before is not None and before[1] == value and before[0] // QUARTER_MS == time_ms // QUARTER_MS:
+            same = before is not None and before[1] == value and before[0] // QUARTER_MS == time_ms // QUARTER_MS
+            if same and follows:
                 continue
             last[key] = time_ms, value
             yield Sample(time_ms, name, quantity, value)

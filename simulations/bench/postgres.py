@@ -18,7 +18,7 @@ from typing import Final
 
 from interfaces.errors import UserError
 
-PATIENCE_S: Final[float] = 60.0
+PATIENCE_S: Final[float] = 180.0
 """For what takes a second or two."""
 SETTINGS: Final[tuple[str, ...]] = ("listen_addresses=''", "max_connections=60", "log_min_messages=warning")
 DATABASE: Final = "postgres"

@@ -82,6 +82,23 @@ def test_the_spool_does_not_hide_live_values_nor_they_it(database, telemetry):
     assert rows(database, "car-1", "power_kw") == [(0, 7.0), (60_000, 7.0)]
 
 
+def test_what_fills_a_gap_later_does_not_seem_to_hold_after_it(database, telemetry):
+    told = [live(1), live(3, 20.0), live(4, 30.0), live(2, 10.0, historical=True, power_kw=9.0), live(5, 40.0)]
+    for arrival in told:
+        assert telemetry.add([arrival]) is None
+    assert rows(database, "car-1", "power_kw") == [(0, 7.0), (10_000, 9.0), (20_000, 7.0)]
+
+
+def test_made_up_names_do_not_fill_the_memory(telemetry, monkeypatch):
+    monkeypatch.setattr("optimizer.service.sql_telemetry.MOST_SERIES", 20)
+    for k in range(30):
+        arrival = live(k, float(k))
+        assert arrival.status is not None
+        status = replace(arrival.status, assets=(replace(CAR, id=f"car-{k}"),))
+        assert telemetry.add([replace(arrival, status=status)]) is None
+    assert len(telemetry._last) <= 20 + 10, "one batch more at most"
+
+
 def test_energy_goes_to_its_own_series_with_its_quality(database, telemetry):
     energy = Energy(
         Head(1, 4, NOW),
