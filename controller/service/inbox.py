@@ -23,15 +23,13 @@ from controller.service.standing import orders_problem
 from interfaces.domain.codec import CodecError, unpack_any
 from interfaces.domain.image import Fire
 from interfaces.domain.plan import Plan, plan_problems
-from interfaces.domain.targets import Targets
+from interfaces.domain.targets import MAX_PRICES, MAX_TARGETS, Targets
 from interfaces.domain.units import MISSING
 from interfaces.drivers.zaptec_point import seen_problem
 
 QUEUE: Final = 64
 PER_SCAN: Final = 8
 MAX_MESSAGE_BYTES: Final = 256 * 1024
-MAX_TARGETS: Final = 2000
-MAX_PRICES: Final = 1000
 
 
 @dataclass(slots=True)
@@ -61,7 +59,7 @@ class Inbox:
         return [self.waiting.popleft() for _ in range(min(PER_SCAN, len(self.waiting)))]
 
     def _refusal(self, message: Any, size: int) -> str:  # noqa: PLR0911  a table
-        if size > MAX_MESSAGE_BYTES and not isinstance(message, SiteText):
+        if size > MAX_MESSAGE_BYTES and not isinstance(message, SiteText | Plan):
             return f"larger than {MAX_MESSAGE_BYTES} bytes"
         match message:
             case Plan():

@@ -20,8 +20,8 @@ from interfaces.drivers.zaptec_point import Seen
 
 LENGTH: Final = struct.Struct("<I")
 MAX_OUT_BYTES: Final = 64 * 1024 * 1024
-MAX_IN_BYTES: Final = 1_100_000
-"""A site file is at most 1 MB; every other message is at most 256 KiB."""
+MAX_IN_BYTES: Final = 2_000_000
+"""A site file is at most 1 MB, a plan of most setpoints 1.7 MB; every other message is at most 256 KiB."""
 
 
 @dataclass(frozen=True, slots=True)

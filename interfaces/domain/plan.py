@@ -12,6 +12,8 @@ PLAN_SCHEMA = 1
 MAX_STEPS = 400
 """48 h of quarters, a long DST day and head room."""
 
+MOST_CELLS = 100_000
+"""Steps times assets: 250 over 400 steps, 500 over 48 h. 1.6 MB once it is columns."""
 MOST_MA = 10_000_000
 MOST_PPM = 100_000_000
 MOST_MW = 1_000_000_000_000
@@ -57,6 +59,7 @@ def plan_problems(plan: Plan) -> tuple[str, ...]:
     checks = (
         (plan.schema != PLAN_SCHEMA, f"plan schema {plan.schema} is not {PLAN_SCHEMA}"),
         (not 1 <= steps <= MAX_STEPS, f"a plan has 1 to {MAX_STEPS} steps, this one {steps}"),
+        (steps * columns > MOST_CELLS, f"more than {MOST_CELLS} setpoints"),
         (columns != len(plan.assets), "the setpoints do not have one column per asset"),
         (len(set(plan.assets)) != len(plan.assets), "an asset appears twice"),
         (plan.value_ppm.shape != plan.setpoint_ma.shape, "values and setpoints differ in shape"),

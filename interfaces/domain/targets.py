@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from interfaces.domain.units import Floats
 
+MAX_TARGETS = 2000
+MAX_PRICES = 2000
+
 
 @dataclass(frozen=True, slots=True)
 class Target:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, TypeVar
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
-from interfaces.domain.targets import Target, Targets
+from interfaces.domain.targets import MAX_PRICES, MAX_TARGETS, Target, Targets
 from interfaces.domain.wire_commands import Command, CommandAnswer
 from interfaces.domain.wire_head import (
     CLOSED,
@@ -41,8 +41,6 @@ Mode: TypeAlias = Literal["live", "low_data"]
 """How much a controller tells; ``wire_modes`` has the figures."""
 EURO_PER_KWH: Final[float] = 10.0
 """A price beyond is one in EUR/MWh."""
-MAX_PRICES: Final[int] = 2000
-MAX_TARGETS: Final[int] = 2000
 
 
 @dataclass(frozen=True, slots=True)

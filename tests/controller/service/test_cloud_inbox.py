@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import numpy as np
 import pytest
 
 from controller.service.cloud_inbox import CloudInbox, Here
+from controller.service.inbox import Inbox as FieldInbox
 from controller.service.kept import Kept
 from controller.service.plan_inbox import Mark, Site
+from interfaces.domain.codec import pack
 from interfaces.domain.plan import Plan
 from interfaces.domain.plan_text import plan_text
 from interfaces.domain.targets import Targets
@@ -62,10 +65,11 @@ class Desk:
         self.trusted = True
         self.known = True
         self.follows = True
+        self.assets = frozenset({"place-1"})
         self.inbox = CloudInbox(Kept(folder / "state.db"), self.here, self.told.append)
 
     def here(self) -> Here | None:
-        site = Site("garage", "box-1", "v1", frozenset({"place-1"}), self.epoch_s, self.trusted, Mark(), self.follows)
+        site = Site("garage", "box-1", "v1", self.assets, self.epoch_s, self.trusted, Mark(), self.follows)
         return Here(site, self.keys / "signing.pub") if self.known else None
 
     def again(self) -> Desk:
@@ -181,6 +185,29 @@ async def test_a_plan_that_waits_is_pushed_aside_by_no_forged_one_and_no_restart
     (taken,) = acks(await desk.inbox.look())
     assert taken.sequence == 4
     assert acks(await desk.inbox.look()) == []
+
+
+@pytest.mark.parametrize(("assets", "steps"), [(100, 192), (250, 400), (500, 192)])
+async def test_a_plan_that_is_accepted_fits_through_to_the_field_process(desk, signer, assets, steps):
+    names = tuple(f"place-{k:04d}-{'x' * 40}" for k in range(assets))
+    cells, line = np.full((steps, assets), 6000), np.zeros(steps, dtype=np.int64)
+    large = plan(
+        3, assets=names, setpoint_ma=cells, value_ppm=cells, planned_import_mw=line, calm_import_mw=line,
+        grid_ppm=np.zeros((steps, 3), dtype=np.int64),
+    )  # fmt: skip
+    desk.assets = frozenset(names)
+    (taken,) = await desk.take(signer.sign("plan", plan_text(large)))
+    assert taken.code is AckCode.ACCEPTED
+    assert FieldInbox("garage").take(pack(desk.told[0])) is None
+
+
+async def test_a_plan_with_more_setpoints_than_fit_is_refused_here(desk, signer):
+    found = json.loads(plan_text(plan(3)))
+    found["steps"] = 400
+    for key in ("setpoint_ma", "value_ppm"):
+        found[key] = {f"place-{k}": [[0], [6000]] for k in range(251)}
+    (refused,) = await desk.take(signer.sign("plan", json.dumps(found)))
+    assert (refused.code, refused.text) == (AckCode.MALFORMED, "more than 100000 setpoints")
 
 
 async def test_a_site_that_follows_no_plans_says_so_and_that_is_no_problem(desk, signer):
