@@ -244,7 +244,7 @@ def problems_of(name: StrategyName, world: World, scenario: Scenario) -> list[Pr
         seen.append(made.problem)
         return made
 
-    planned.planner.make = note  # type: ignore[assignment, method-assign]
+    planned.planner.make = note  # type: ignore[method-assign]
     loop.run()
     return seen
 
