@@ -48,6 +48,8 @@ BURST: Final = 20
 REFILL_S: Final = 10.0
 """After this one more."""
 MAX_ADDRESSES: Final = 10_000
+MAX_DIGITS: Final = 9
+"""Of a length; Python refuses to read thousands of them, which would be logged as a fault."""
 IPV6_SITE_BITS: Final = 64
 """One customer of a provider has at least a /64; each address of it is nobody of his own."""
 STATUS: Final = {
@@ -142,7 +144,7 @@ class EnrolmentApp:
 
 def _body(environment: WSGIEnvironment) -> bytes | None:
     text = str(environment.get("CONTENT_LENGTH") or "")
-    if not text.isascii() or not text.isdigit() or int(text) > MAX_REQUEST_BYTES:
+    if not text.isascii() or not text.isdigit() or len(text) > MAX_DIGITS or int(text) > MAX_REQUEST_BYTES:
         return None
     found: bytes = environment["wsgi.input"].read(int(text))
     return found

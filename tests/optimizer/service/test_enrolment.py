@@ -26,7 +26,7 @@ from interfaces.web.server import WORKERS, WebServer
 from optimizer.service.enrolment import Box, Event, Kind
 from optimizer.service.enrolment_command import start
 from optimizer.service.enrolment_config import load_enrolment
-from optimizer.service.enrolment_http import BURST, MAX_ADDRESSES, REFILL_S, Pace
+from optimizer.service.enrolment_http import BURST, MAX_ADDRESSES, REFILL_S, Pace, _body
 from optimizer.service.enrolment_store import MAX_EVENTS, EnrolmentFile
 
 BOX = Box("SW-000123", "depot-7", "acme", "depot")
@@ -254,6 +254,11 @@ def test_clients_that_never_shake_hands_keep_nobody_out(config, monkeypatch):
         for one in idle:
             one.close()
         server.close()
+
+
+@pytest.mark.parametrize("length", ["-1", "1_0", "99999", "9" * 5000])
+def test_a_length_that_is_none_or_too_much_is_a_damaged_request(length):
+    assert _body({"CONTENT_LENGTH": length}) is None
 
 
 def test_a_client_that_sends_a_byte_now_and_then_is_given_up(monkeypatch):
