@@ -26,6 +26,7 @@ from controller.service.process import owned_folder
 from controller.service.retain import Disk, load
 from controller.service.service_file import ServiceConfig
 from interfaces.domain.codec import pack, unpack_any
+from interfaces.drivers.clock import epoch_s
 from tests.controller.service.kit import garage_setup, garage_text
 from tests.controller.service.test_loop import plan
 
@@ -105,7 +106,10 @@ async def test_messages_are_checked_and_answered(tmp_path):
         assert (refused.about, refused.accepted) == ("message", False)
         gateway.writer.write(framed(pack(plan(1, site="elsewhere"))))
         assert "elsewhere" in (await gateway.until(Verdict)).reason
-        gateway.writer.write(framed(pack(plan(1))))
+        begins = epoch_s()  # the field process lives by the real clock
+        ends = {"valid_until_epoch_s": begins + 1800, "lease_until_epoch_s": begins + 900}
+        now = plan(1, issued_epoch_s=begins, start_epoch_s=begins, **ends)
+        gateway.writer.write(framed(pack(now)))
         assert (await gateway.until(Verdict)).accepted
         assert field.loop.inputs.plan is not None
         gateway.writer.write(framed(pack(SiteText(garage_text(**{"margin_a: [10, 10, 10]": "margin_a: [10]"})))))
