@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from interfaces.domain.live import LiveStatus
+from interfaces.domain.units import SECONDS_PER_DAY
 from interfaces.domain.wire import TYPES, Birth, Message, Mode, Receipt, State, read
 from interfaces.domain.wire_head import Head, WireCode, WireRefusal
 from interfaces.domain.wire_live import Known, Live, status_of
@@ -37,6 +38,9 @@ BYTES_EACH: Final[float] = 1000.0
 """Messages of one controller that are looked at, each thousand bytes counting as one more: above what the backlog of a
 site of 300 chargers brings, far below what a stolen certificate could send. What is beyond is dropped before it costs
 anything, so that nobody else's messages wait behind it."""
+AHEAD_S: Final[float] = float(SECONDS_PER_DAY)
+"""A status from later than this comes from a clock that is wrong. It is kept as a message and told to nobody as a
+status: measured against it, everything true would be too old to be kept."""
 MAX_RANGES: Final[int] = 100
 """In one receipt."""
 MANY: Final[int] = 25
@@ -52,7 +56,9 @@ class StoreError:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One believed message of ``size_bytes``. ``status``: what a ``Live`` tells, whole also where it told changes."""
+    """One believed message of ``size_bytes``. ``status``: what a ``Live`` tells, whole also where it told
+    changes; None where its clock cannot be believed.
+    """
 
     address: Address
     message: Message
@@ -267,7 +273,11 @@ class Ingest:
         found = self._believed(place.address, message, now_s)
         if found is None:
             return None
-        arrival = Arrival(place.address, message, found.status, epoch_s, len(payload))
+        status = found.status
+        if status is not None and status.epoch_s > epoch_s + AHEAD_S:
+            self.counts["ahead"] += 1
+            status = None
+        arrival = Arrival(place.address, message, status, epoch_s, len(payload))
         self._waiting.append(arrival)
         self._waiting_bytes += arrival.size_bytes
         return arrival

@@ -295,6 +295,21 @@ def test_row_16_a_flood_from_one_controller_is_dropped_unread_and_nobody_else_wa
     assert isinstance(cloud.hear(site.live(), HERE, after_s=30.0), Arrival), "forgiven when it is over"
 
 
+def test_a_status_from_a_clock_that_is_years_ahead_is_kept_but_plans_nothing():
+    cloud, site = Cloud(), Site()
+    cloud.hear(site.birth())
+    wrong, right = Site(SESSION + 1), Site(SESSION + 2)
+    wrong.status = replace(site.status, epoch_s=EPOCH_S + 86_400.0 * 365 * 70)
+    heard = cloud.hear(wrong.live())
+    assert isinstance(heard, Arrival)
+    assert heard.status is None
+    assert cloud.ingest.counts["ahead"] == 1
+    cloud.hear(right.birth())
+    cloud.hear(right.live())
+    assert [status.epoch_s for status in cloud.statuses()] == [right.status.epoch_s]
+    assert heard in cloud.store.kept, "and receipted, or it would come for ever"
+
+
 def test_while_the_store_is_away_what_waits_is_bounded_in_bytes_and_repetitions(monkeypatch):
     cloud, site = Cloud(), Site()
     cloud.hear(site.birth())
