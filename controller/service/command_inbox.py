@@ -132,8 +132,8 @@ class CommandInbox:
         except OSError:
             return  # still owed
         self._owed = False
-        if memory.standing:
-            self._tell_field(message_of(memory.standing, here.site.epoch_s if trusted else None))
+        # Also that nothing stands: a field process that was here all the time may not have heard the last resume.
+        self._tell_field(message_of(memory.standing, here.site.epoch_s if trusted else None))
 
     async def _once(self, command: Command, here: CommandHere) -> Outcome:
         """Obey it, or say again what was said."""

@@ -236,6 +236,14 @@ def test_orders_are_told_again_as_soon_as_the_field_process_has_said_how_its_clo
     assert box.stands == {("place-0", "pause")}
 
 
+def test_a_resume_that_a_killed_gateway_could_not_pass_on_is_passed_on_by_the_next(box):
+    box.give(Pause("place-0"))
+    box.give(Resume("place-0"), 2)
+    del box.told[1:]  # killed after it was stored, before it was told
+    asyncio.run(box.again().inbox.field_started())
+    assert box.told[1:] == [StandingOrders(())]
+
+
 @pytest.mark.parametrize("wrong_epoch_s", [86_400.0, 4_200_000_000.0])
 def test_an_order_ends_when_it_was_to_although_the_clock_lost_its_time_in_a_power_cut(box, wrong_epoch_s):
     box.give(Pause("place-0", NOW + 3600))
@@ -346,4 +354,4 @@ def test_what_cannot_be_stored_is_not_obeyed(tmp_path):
 def test_a_refused_command_changes_nothing_and_is_forgotten(box):
     assert box.give(Pause("place-0"), controller="depot-2").code is AnswerCode.NOT_FOR_US
     asyncio.run(box.again().inbox.field_started())
-    assert not box.told
+    assert box.told == [StandingOrders(())]
