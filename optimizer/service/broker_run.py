@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+import threading
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +16,13 @@ from interfaces.domain.site_types import ID_PATTERN
 from interfaces.domain.wire_topics import CONTROLLER_PATTERN, Address, cloud_filters
 from interfaces.drivers.mqtt import Broker
 from interfaces.drivers.signing import Signer
-from optimizer.service.folder_store import FolderStore
+from optimizer.service.folder_store import FoldersAndStore, FolderStore
+from optimizer.service.ingest import TelemetryStore
 from optimizer.service.local_link import LocalLink
 from optimizer.service.mqtt_link import CloudLink
 from optimizer.service.mqtt_site import CloudThread, MqttSite
+from optimizer.service.sql_telemetry import SqlTelemetry
+from optimizer.store.database import Database
 
 FilePath = Annotated[Path, Field(strict=False)]
 ControllerName = Annotated[str, Field(pattern=f"^{CONTROLLER_PATTERN}$", description="common name of its certificate")]
@@ -46,20 +50,27 @@ class BrokerEntry:
 class BrokerSites:
     """The connection of one process and the links of its sites over it. Without ``listens`` it only sends."""
 
-    def __init__(self, entry: BrokerEntry, *, listens: bool = True) -> None:
+    def __init__(self, entry: BrokerEntry, *, listens: bool = True, database: Database | None = None) -> None:
+        """``database``: where what is heard is kept beside the folders, from the moment ``store_ready`` is set."""
         self._entry = entry
+        self.store_ready = threading.Event()
+        self.addresses: list[Address] = []
         # Two processes must not throw each other out of the broker: each has a name of its own.
         client_id = f"optimizer-{secrets.token_hex(6)}"
         broker = Broker(entry.host, entry.port, entry.ca, entry.certificate, entry.key, client_id)
         self._store = FolderStore({})
         rng = random.Random(secrets.randbits(64))  # noqa: S311  spreads load
-        self.cloud = CloudLink(broker, self._store, rng=rng, filters=cloud_filters() if listens else ())
+        kept: TelemetryStore = self._store
+        if database is not None:
+            kept = FoldersAndStore(self._store, SqlTelemetry(database), self.store_ready)
+        self.cloud = CloudLink(broker, kept, rng=rng, filters=cloud_filters() if listens else ())
         self._thread = CloudThread(self.cloud)
 
     def link(self, folder: Path, site: str, controller: str, organisation: str | None, signer: Signer) -> MqttSite:
         """The link of one site; its folder is its memory."""
         address = Address(organisation or self._entry.organisation, site, controller)
         self._store.admit(address, folder)
+        self.addresses.append(address)
         return MqttSite(self.cloud, address, LocalLink(folder, site, signer), signer)
 
     def start(self) -> None:

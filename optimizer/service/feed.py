@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from forecasting.core.pv import PvPlant, WeatherColumns, quarters_from_hours
-from interfaces.domain.series import Flag, PriceSeries, WeatherSeries, end_epoch_s, weather_grid
+from interfaces.domain.series import Flag, PriceSeries, WeatherSeries, end_epoch_s, price_grid, weather_grid
 from interfaces.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_MINUTE, SECONDS_PER_QUARTER, Floats
 from interfaces.sources.fetching import Fetched, Fetcher
 from interfaces.sources.port import S, Source, SourceError
@@ -136,3 +136,10 @@ def weather_columns(series: WeatherSeries, plant: PvPlant) -> WeatherColumns:
         return WeatherColumns(start, ghi, dni, dhi, air, wind)
     hourly = quarters_from_hours(plant, start, ghi[::per_hour])
     return WeatherColumns(start, hourly, temperature_degc=air, wind_m_per_s=wind)
+
+
+def prices_differ(before: PriceSeries, after: PriceSeries, start_epoch_s: int, steps: int) -> bool:
+    """Whether the published prices of the coming quarters are others than before."""
+    grids = (price_grid(series, start_epoch_s, steps) for series in (before, after))
+    old, new = (grid.values for grid in grids)
+    return not np.array_equal(old, new, equal_nan=True)

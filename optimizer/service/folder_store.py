@@ -7,6 +7,7 @@ messages by session and seq. Other messages are kept as long as the statuses.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -16,7 +17,7 @@ from typing import Final
 from interfaces.domain.codec_json import to_json
 from interfaces.domain.wire import write
 from interfaces.domain.wire_topics import Address
-from optimizer.service.ingest import Arrival, StoreError
+from optimizer.service.ingest import Arrival, StoreError, TelemetryStore
 from optimizer.service.local_link import STATUS_PREFIX, append_lines
 from optimizer.service.memory import KEEP_DAYS
 
@@ -58,6 +59,30 @@ class FolderStore:
         except OSError as error:
             return StoreError(f"{error.filename}: {error.strerror or error}")
         return None
+
+
+class FoldersAndStore:
+    """The folders, from which the sites are planned, and a store for good. While the store is away its batch is offered
+    again, and what is in the folders already is not written twice.
+    """
+
+    def __init__(self, folders: FolderStore, store: TelemetryStore, ready: threading.Event) -> None:
+        """``ready``: whether the store can be asked at all."""
+        self._folders, self._store, self._ready = folders, store, ready
+        self._written: tuple[Arrival, ...] = ()
+
+    def knows(self, address: Address) -> bool:
+        """Whether there is a folder for it."""
+        return self._folders.knows(address)
+
+    def add(self, arrivals: Sequence[Arrival]) -> StoreError | None:
+        """See ``TelemetryStore``; a batch that comes again begins as it did."""
+        again = len(self._written) if self._written and arrivals[0] is self._written[0] else 0
+        error = self._folders.add(arrivals[again:])
+        if error is not None:
+            return error
+        self._written = tuple(arrivals)
+        return self._store.add(arrivals) if self._ready.is_set() else StoreError("the store is not open yet")
 
 
 def _day_file(folder: Path, prefix: str, epoch_s: float) -> Path:

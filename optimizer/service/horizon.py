@@ -132,6 +132,22 @@ class SitePlanner:
         then runs to the end of its lease. ``outlook`` replaces the site's own forecasts.
         """
         reason = self.due(now_epoch_s) or "asked"
+        problem = self.prepare(
+            now_epoch_s, prices=prices, wishes=wishes, weather=weather, outlook=outlook, announced=announced
+        )
+        return self.solve(problem, reason)
+
+    def prepare(
+        self,
+        now_epoch_s: float,
+        *,
+        prices: Dynamic | None,
+        wishes: Mapping[str, Target],
+        weather: WeatherColumns | None = None,
+        outlook: Outlook | None = None,
+        announced: tuple[Session, ...] = (),
+    ) -> Problem:
+        """The problem as it is now, for whoever solves it; it counts as the plan that was due."""
         if outlook is None:
             outlook = self._outlook(weather, now_epoch_s)
         self._learn_errors()
@@ -148,22 +164,28 @@ class SitePlanner:
             now_epoch_s=now_epoch_s,
             announced=announced,
         )
-        problem = self.heat.told(problem)
-        planned = plan_problem(problem, self._live, deadline_s=DEADLINE_S)
         self._planned_epoch_s, self._because, self._deviating_since = now_epoch_s, "", None
+        return self.heat.told(problem)
+
+    def solve(self, problem: Problem, reason: str, sequence: int | None = None) -> Issued | Refused:
+        """The plan of a prepared problem, in force from now on; its sequence is the next one unless somebody else
+        gives them out.
+        """
+        planned = plan_problem(problem, self._live, deadline_s=DEADLINE_S)
         if isinstance(planned, Refused):
             return planned
-        self.sequence += 1
-        self.plan = plan_of(
-            planned,
-            problem,
-            plan_id=f"{self.record.id}-{self.sequence}",
-            sequence=self.sequence,
-            key_id="",
-            lease_s=self.record.lease_s,
-        )
-        self._note_import(self.plan, now_epoch_s)
-        return Issued(self.plan, planned, problem, reason)
+        number = self.sequence + 1 if sequence is None else sequence
+        plan_id = f"{self.record.id}-{number}"
+        plan = plan_of(
+            planned, problem, plan_id=plan_id, sequence=number, key_id="", lease_s=self.record.lease_s
+        )  # fmt: skip
+        self.adopt(plan)
+        return Issued(plan, planned, problem, reason)
+
+    def adopt(self, plan: Plan) -> None:
+        """This plan is in force from now on, whoever made it."""
+        self.plan, self.sequence = plan, plan.sequence
+        self._note_import(plan, plan.issued_epoch_s)
 
     def _outlook(self, weather: WeatherColumns | None, now_epoch_s: float) -> Outlook:
         """The site's forecasts; what they are made from changes once in a quarter."""

@@ -8,23 +8,29 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, TypeAlias
-
-import numpy as np
 
 from forecasting.core.pv import WeatherColumns
 from interfaces.domain.live import LiveStatus
-from interfaces.domain.series import PriceSeries, WeatherSeries, price_grid
+from interfaces.domain.plan import Plan
+from interfaces.domain.series import PriceSeries, WeatherSeries
 from interfaces.domain.units import SECONDS_PER_MINUTE, SECONDS_PER_QUARTER
 from interfaces.drivers.clock import Clock
 from interfaces.sources.prices.zones import Zone
 from optimizer.core.check import AHEAD_S as STATE_AHEAD_S
+from optimizer.core.check import refusals
+from optimizer.core.codec import problem_to_json
+from optimizer.core.compile import compile_problem
 from optimizer.core.planning import Refused
+from optimizer.core.problem import Problem
 from optimizer.core.problem_money import Dynamic
-from optimizer.service.feed import Feed, prices_ahead, weather_columns
+from optimizer.service.conditions import Conditions
+from optimizer.service.engine_desk import LATE_S, EngineDesk, Handed
+from optimizer.service.feed import Feed, prices_ahead, prices_differ, weather_columns
 from optimizer.service.file_feed import FileFeed
 from optimizer.service.horizon import Issued, SitePlanner
 from optimizer.service.outlook import Models
@@ -85,32 +91,6 @@ class Outcome:
     sequence: int | None = None
 
 
-class Conditions:
-    """What is wrong at one site: a line when it begins and one when it is over, none in between."""
-
-    def __init__(self, site: str) -> None:
-        self._site = site
-        self.active: dict[str, str] = {}
-
-    def say(self, key: str, text: str) -> None:
-        """``text`` is what is wrong now; empty: nothing."""
-        if text and key not in self.active:
-            log.warning("condition site=%s key=%s text=%r", self._site, key, text)
-        elif not text and key in self.active:
-            log.info("condition_over site=%s key=%s", self._site, key)
-        if text:
-            self.active[key] = text
-        else:
-            self.active.pop(key, None)
-
-    def say_all(self, prefix: str, present: Mapping[str, str]) -> None:
-        """All conditions of one kind."""
-        for key in [k for k in self.active if k.startswith(prefix) and k not in present]:
-            self.say(key, "")
-        for key, text in present.items():
-            self.say(key, text)
-
-
 class _Site:
     """What the loop keeps of one site between steps. ``*_s`` are of the monotonic clock."""
 
@@ -125,6 +105,8 @@ class _Site:
         self.rest_until_s = float("-inf")
         self.news: list[tuple[float, str]] = []
         self.wishes: tuple[Wish, ...] = ()
+        self.handed: Handed | None = None
+        self.asked = False
         self.skipped = 0
         self.prices: Dynamic | None = None
         self.prices_of: tuple[int, PriceSeries] | None = None
@@ -143,11 +125,13 @@ class _Site:
 
 class Rolling:
     """The loop. ``now_s``: monotonic; ``spread_s``: the first plans after a start are spread over so long; None: over
-    what they take.
+    what they take. ``desk``: the way to the engine that solves; without one all is solved here.
     """
 
-    def __init__(self, tasks: Sequence[SiteTask], now_s: Clock, *, spread_s: float | None = None) -> None:
-        self._now_s = now_s
+    def __init__(
+        self, tasks: Sequence[SiteTask], now_s: Clock, *, spread_s: float | None = None, desk: EngineDesk | None = None
+    ) -> None:
+        self._now_s, self._desk = now_s, desk
         self._sites = [_Site(task, now_s()) for task in tasks]
         within_s = min(FIRST_PLAN_S * len(tasks), PLAN_EVERY_S) if spread_s is None else spread_s
         for site in self._sites:
@@ -170,7 +154,16 @@ class Rolling:
                 reason = self._due(site, now_epoch_s)
                 if reason:
                     waiting.append((reason == "time", site, reason))
-        return tuple(self._planned(waiting, now_epoch_s))
+        outcomes = [*self._planned(waiting, now_epoch_s)]
+        if self._desk is not None:
+            outcomes += [*self._hand_over(self._desk, now_epoch_s), *self._collected(self._desk)]
+            self._market.say("engine", self._desk.trouble)
+        return tuple(outcomes)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the engine still owes somebody a plan."""
+        return any(site.handed is not None for site in self._sites)
 
     @property
     def conditions(self) -> dict[str, dict[str, str]]:
@@ -184,9 +177,13 @@ class Rolling:
         for _, site, reason in sorted(waiting, key=lambda one: one[0]):
             if self._now_s() - began_s > PLANNING_S:
                 return  # they are still due at the next step
-            outcome = Outcome(site.id, f"no plan ({reason}): it failed")
-            with self._alone(site, "planning"):
-                outcome = self._plan(site, reason, now_epoch_s)
+            yield from self._turn(site, partial(self._plan, site, reason, now_epoch_s))
+
+    def _turn(self, site: _Site, call: Callable[[], Outcome | None]) -> Iterator[Outcome]:
+        outcome: Outcome | None = Outcome(site.id, "no plan: it failed")
+        with self._alone(site, "planning"):
+            outcome = call()
+        if outcome is not None:
             yield outcome
 
     @contextmanager
@@ -206,7 +203,9 @@ class Rolling:
     def _listen(self, site: _Site, now_epoch_s: float) -> None:
         """Feed the planner with what came."""
         if not site.started:
-            last = site.task.link.last_plan()
+            stored = {} if self._desk is None else self._desk.plans([site.id])
+            known = [plan for plan in (site.task.link.last_plan(), stored.get(site.id)) if plan is not None]
+            last = max(known, key=lambda plan: plan.sequence, default=None)
             if last is not None:
                 site.planner.plan, site.planner.sequence = last, last.sequence
             site.started = True
@@ -272,7 +271,7 @@ class Rolling:
         site.prices_of = quarter, series
         site.prices = prices_ahead(series, market.zone, now_epoch_s, steps)
         start = quarter * SECONDS_PER_QUARTER
-        if before is not series and (before is None or _differ(before, series, start, steps)):
+        if before is not series and (before is None or prices_differ(before, series, start, steps)):
             site.news.append((self._now_s() + site.spread_s(NEWS_SPREAD_S), "new prices"))
 
     def _due(self, site: _Site, now_epoch_s: float) -> str:
@@ -285,14 +284,30 @@ class Rolling:
             return ""
         return site.planner.due(now_epoch_s)
 
-    def _plan(self, site: _Site, reason: str, now_epoch_s: float) -> Outcome:
+    def _plan(self, site: _Site, reason: str, now_epoch_s: float) -> Outcome | None:
+        """The plan made here; None where the problem waits to be handed over."""
         planner = site.planner
         wishes = wishes_of(planner.memory, site.wishes)
         weather = None if site.weather is None else site.weather[1]
-        made = planner.make(now_epoch_s, prices=site.prices, wishes=wishes, weather=weather)
-        site.conditions.say("refused", "; ".join(made.reasons) if isinstance(made, Refused) else "")
+        problem = planner.prepare(now_epoch_s, prices=site.prices, wishes=wishes, weather=weather)
+        if self._desk is None or self._desk.away:
+            return self._made_here(site, problem, reason)
+        reasons = refusals(problem)
+        if reasons:
+            return _refused(site, reason, reasons)
+        since_s = self._now_s() if site.handed is None else site.handed.since_s
+        site.asked, site.handed = False, Handed(
+            site.id, problem, problem_to_json(problem), reason, planner.record.lease_s, planner.sequence, since_s
+        )  # fmt: skip
+        return None
+
+    def _made_here(self, site: _Site, problem: Problem, reason: str, sequence: int | None = None) -> Outcome:
+        planner = site.planner
+        site.handed = None
+        made = planner.solve(problem, reason, sequence)
         if isinstance(made, Refused):
-            return Outcome(site.id, f"no plan ({reason}): {'; '.join(made.reasons)}")
+            return _refused(site, reason, made.reasons)
+        site.conditions.say("refused", "")
         site.conditions.say("simple", "" if made.planned.status == "optimal" else f"the plan is {made.planned.status}")
         site.conditions.say_all("late:", {f"late:{event.evse}": event.text for event in made.planned.events})
         error = _sent(site.task.link, made)
@@ -303,6 +318,52 @@ class Rolling:
         text = f"plan {made.plan.sequence} ({reason}), {made.planned.status}, {len(made.plan.planned_import_mw)} steps"
         log.debug("plan site=%s sequence=%d reason=%r", site.id, made.plan.sequence, reason)
         return Outcome(site.id, text, made.plan.sequence)
+
+    def _hand_over(self, desk: EngineDesk, now_epoch_s: float) -> Iterator[Outcome]:
+        """What this step has prepared, all at once; what the store does not take is planned here."""
+        new = {site: site.handed for site in self._sites if site.handed is not None and not site.asked}
+        if not new:
+            return
+        taken = desk.hand_over(list(new.values()), now_epoch_s)
+        for site, handed in new.items():
+            if taken:
+                site.asked = True
+            else:
+                yield from self._turn(site, partial(self._made_here, site, handed.problem, handed.reason))
+
+    def _collected(self, desk: EngineDesk) -> Iterator[Outcome]:
+        """Plans that the engine has made; a site that waited too long gets one from here."""
+        began_s = self._now_s()
+        waiting = {site: site.handed for site in self._sites if site.handed is not None}
+        plans = desk.plans([site.id for site in waiting]) if waiting else {}
+        for site, handed in waiting.items():
+            plan = plans.get(site.id)
+            if plan is not None and plan.sequence > site.planner.sequence:
+                yield from self._turn(site, partial(self._adopted, site, handed, plan))
+            elif self._now_s() - handed.since_s > LATE_S and self._now_s() - began_s < PLANNING_S:
+                site.conditions.say("engine", f"no plan came from the engine within {LATE_S:.0f} s: it is made here")
+                sequence = desk.sequence(site.id, site.planner.sequence)
+                yield from self._turn(site, partial(self._made_here, site, handed.problem, handed.reason, sequence))
+
+    def _adopted(self, site: _Site, handed: Handed, plan: Plan) -> Outcome:
+        """Go on from a plan that a worker has published. Its targets follow at once, which serve only without it."""
+        site.planner.adopt(plan)
+        if plan.issued_epoch_s >= handed.problem.now_epoch_s:
+            site.handed = None
+        for key in ("engine", "refused"):
+            site.conditions.say(key, "")
+        targets = targets_of(handed.problem, compile_problem(handed.problem), plan)
+        error = site.task.link.send_targets(targets)
+        site.conditions.say("unsent", "" if error is None else error.reason)
+        if error is not None:
+            site.planner.happened("the last targets were not sent")
+        text = f"plan {plan.sequence} ({handed.reason}), of the engine, {len(plan.planned_import_mw)} steps"
+        return Outcome(site.id, text, plan.sequence)
+
+
+def _refused(site: _Site, reason: str, reasons: tuple[str, ...]) -> Outcome:
+    site.conditions.say("refused", "; ".join(reasons))
+    return Outcome(site.id, f"no plan ({reason}): {'; '.join(reasons)}")
 
 
 def _set_back(last: LiveStatus | None, status: LiveStatus, now_epoch_s: float) -> bool:
@@ -315,20 +376,14 @@ def _set_back(last: LiveStatus | None, status: LiveStatus, now_epoch_s: float) -
 
 def _sent(link: SiteLink, made: Issued) -> LinkError | None:
     """Targets first: the site is never left with a plan and the targets of another one."""
-    return link.send_targets(targets_of(made)) or link.send_plan(made.plan)
+    targets = targets_of(made.problem, made.planned.compiled, made.plan)
+    return link.send_targets(targets) or link.send_plan(made.plan)
 
 
 def _first(file: ScheduleFile) -> str:
     rest = len(file.problems) - 1
     more = f" (and {rest} more)" if rest else ""
     return f"{file.problems[0].where}: {file.problems[0].message}{more}"
-
-
-def _differ(before: PriceSeries, after: PriceSeries, start_epoch_s: int, steps: int) -> bool:
-    """Whether the published prices of the coming quarters are others than before."""
-    grids = (price_grid(series, start_epoch_s, steps) for series in (before, after))
-    old, new = (grid.values for grid in grids)
-    return not np.array_equal(old, new, equal_nan=True)
 
 
 def _distinct(tasks: Iterable[SiteTask]) -> list[AnyFeed]:

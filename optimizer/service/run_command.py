@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -37,6 +38,8 @@ from optimizer.core.problem_facts import batteries_of
 from optimizer.service.broker_run import BrokerSites
 from optimizer.service.config import OptimizerConfig, PricesEntry, SiteEntry, load_config
 from optimizer.service.config_site import buffers_with, demands_of, evses_with
+from optimizer.service.engine_desk import EngineDesk
+from optimizer.service.engine_run import desk_of
 from optimizer.service.feed import Feed, price_window, weather_window
 from optimizer.service.file_feed import FileFeed
 from optimizer.service.heartbeat import Heartbeat
@@ -48,12 +51,16 @@ from optimizer.service.record import READY_AHEAD_S, SiteRecord
 from optimizer.service.rolling import Market, Outcome, Rolling, SiteTask
 from optimizer.service.source_fetching import new_fetcher
 from optimizer.service.wanted import ScheduleFile
+from optimizer.store.database import Database
 
 log = logging.getLogger(__name__)
 
 STEP_S: Final[float] = 1.0
 ONCE_S: Final[float] = 20.0
 """What `--once` gives the broker to take the plans."""
+
+
+ANSWER_S: Final[float] = 0.2
 
 
 def run(argv: list[str]) -> None:
@@ -69,21 +76,33 @@ def run(argv: list[str]) -> None:
     config = load_config(options.config)
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     fetcher = new_fetcher()
-    broker = None if config.broker is None else BrokerSites(config.broker)
+    database = None if config.engine is None else config.engine.open()
+    broker = None if config.broker is None else BrokerSites(config.broker, database=database)
     if options.once:
         tasks = Tasks(fetcher, Inline(), broker).of(config)
-        with _connected(broker, ONCE_S):
-            outcomes = once(tasks)
+        with _connected(broker, ONCE_S), _desk(config, database, tasks, broker) as desk:
+            outcomes = once(tasks, desk)
         for outcome in outcomes:
             sys.stdout.write(f"{outcome.site}: {outcome.text}\n")
         return
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="sources") as executor:
         try:
             tasks = Tasks(fetcher, executor, broker).of(config)
-            with _connected(broker, 0.0):
-                _forever(Rolling(tasks, monotonic_s))
+            with _connected(broker, 0.0), _desk(config, database, tasks, broker) as desk:
+                _forever(Rolling(tasks, monotonic_s, desk=desk))
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _desk(
+    config: OptimizerConfig, database: Database | None, tasks: list[SiteTask], broker: BrokerSites | None
+) -> AbstractContextManager[EngineDesk | None]:
+    """The way to the engine, where the configuration has one."""
+    if config.engine is None or database is None:
+        return nullcontext()
+    addresses = [] if broker is None else broker.addresses
+    ready = threading.Event() if broker is None else broker.store_ready
+    return desk_of(database, config.engine.solvers, tasks, addresses, ready)
 
 
 @contextmanager
@@ -99,10 +118,15 @@ def _connected(broker: BrokerSites | None, patience_s: float) -> Iterator[None]:
         broker.stop(patience_s=patience_s)
 
 
-def once(tasks: list[SiteTask]) -> list[Outcome]:
-    """One step for everybody, without spreading; a site without a turn says why."""
-    rolling = Rolling(tasks, monotonic_s, spread_s=0.0)
+def once(tasks: list[SiteTask], desk: EngineDesk | None = None) -> list[Outcome]:
+    """One step for everybody, without spreading, and further ones until the engine has answered; a site without a turn
+    says why.
+    """
+    rolling = Rolling(tasks, monotonic_s, spread_s=0.0, desk=desk)
     outcomes = {outcome.site: outcome for outcome in rolling.step(epoch_s())}
+    while rolling.waiting:  # whoever gets no answer is planned here after a minute
+        time.sleep(ANSWER_S)
+        outcomes |= {outcome.site: outcome for outcome in rolling.step(epoch_s())}
     found = []
     for task in tasks:
         wrong = "; ".join(rolling.conditions[task.record.id].values())

@@ -12,6 +12,7 @@ import numpy as np
 
 from interfaces.command_line import read_file
 from interfaces.domain.live import car_connected
+from interfaces.domain.plan import Plan
 from interfaces.domain.schedule import RowProblem, Schedule, Trip
 from interfaces.domain.targets import Target as SentTarget
 from interfaces.domain.targets import Targets
@@ -19,8 +20,10 @@ from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_HOUR
 from interfaces.errors import UserError
 from interfaces.sources.schedules import csv_file, icalendar_file, xlsx_file
 from interfaces.sources.schedules.rows import MOST_BYTES
+from optimizer.core.compile import Compiled
+from optimizer.core.problem import Problem
 from optimizer.core.problem_state import ScheduleEntry, Target
-from optimizer.service.horizon import Issued
+from optimizer.core.problem_types import STEP_S
 from optimizer.service.memory import SESSION_JITTER_S, SiteMemory
 from optimizer.service.port import Wish
 
@@ -109,9 +112,8 @@ def _same(began_epoch_s: float | None, wished_epoch_s: float) -> bool:
     return began_epoch_s is not None and abs(began_epoch_s - wished_epoch_s) <= SESSION_JITTER_S
 
 
-def targets_of(issued: Issued) -> Targets:
+def targets_of(problem: Problem, compiled: Compiled, plan: Plan) -> Targets:
     """What the site's own rules need to go on without the plan: each session's energy and departure, and the prices."""
-    problem, planned = issued.problem, issued.planned
     sessions = problem.state.sessions
     found = tuple(
         SentTarget(
@@ -122,13 +124,13 @@ def targets_of(issued: Issued) -> Targets:
             never_pause=session.never_pause or need.vehicle.never_pause,
             tag=session.tag,
         )
-        for session, need in zip(sessions, planned.needs[: len(sessions)], strict=True)
+        for session, need in zip(sessions, compiled.needs[: len(sessions)], strict=True)
     )
     return Targets(
-        sequence=issued.plan.sequence,
-        issued_epoch_s=issued.plan.issued_epoch_s,
+        sequence=plan.sequence,
+        issued_epoch_s=plan.issued_epoch_s,
         targets=found,
-        price_start_epoch_s=planned.start_epoch_s,
-        price_step_s=planned.step_s,
-        price_eur_per_kwh=np.asarray(planned.import_eur_per_kwh, dtype=np.float64),
+        price_start_epoch_s=float(compiled.steps.quarter_epoch_s[0]),
+        price_step_s=STEP_S,
+        price_eur_per_kwh=np.asarray(compiled.instance.grid.import_eur_per_kwh, dtype=np.float64),
     )

@@ -80,7 +80,13 @@ def due_epoch_s(site: str, period_s: float, after_epoch_s: float) -> float:
     return ((after_epoch_s - offset_s) // period_s + 1.0) * period_s + offset_s
 
 
-def put_problems(database: Database, problems: Mapping[str, bytes], made_epoch_s: float, lease_s: float) -> None:
+def put_problems(
+    database: Database,
+    problems: Mapping[str, bytes],
+    made_epoch_s: float,
+    lease_s: float,
+    given: Mapping[str, int] | None = None,
+) -> None:
     """The newest problem of each site, in place of the one before; from now on it waits for a plan.
 
     Args:
@@ -88,6 +94,7 @@ def put_problems(database: Database, problems: Mapping[str, bytes], made_epoch_s
         problems: JSON by site.
         made_epoch_s: when they were made.
         lease_s: how long their plans may be followed without renewal.
+        given: sequences by site that were given out while the store was away; the next ones are higher.
     """
     rows = [
         {
@@ -105,6 +112,20 @@ def put_problems(database: Database, problems: Mapping[str, bytes], made_epoch_s
             changed={"version": planning.c.version + 1},
         )
         connection.execute(statement, rows)
+        if given:
+            connection.execute(_RAISED, [{"s": site, "q": sequence} for site, sequence in sorted(given.items())])
+
+
+def take_sequence(database: Database, site: str, given: int) -> int:
+    """The site's next sequence, above ``given``, for a plan that whoever put the problem makes and publishes himself:
+    the problem is answered, and a worker's late answer to it is dropped.
+    """
+    with database.begin() as connection:
+        _, known = _locked(connection, [site]).get(site, (0, 0))
+        sequence = max(known, given) + 1
+        values = {"planned_version": planning.c.version, "sequence": sequence, "published_sequence": sequence}
+        connection.execute(update(planning).where(planning.c.site_id == site).values(values))
+    return sequence
 
 
 def slots_with_work(database: Database, now_epoch_s: float, oldest_epoch_s: float) -> tuple[int, ...]:
@@ -264,4 +285,9 @@ _REFUSED: Final = (
     update(planning)
     .where(and_(planning.c.site_id == bindparam("s"), planning.c.refused_version < bindparam("v")))
     .values(refused_version=bindparam("v"), refused_why=bindparam("why"))
+)
+_RAISED: Final = (
+    update(planning)
+    .where(and_(planning.c.site_id == bindparam("s"), planning.c.sequence < bindparam("q")))
+    .values(sequence=bindparam("q"), published_sequence=bindparam("q"))
 )

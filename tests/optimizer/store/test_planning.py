@@ -24,6 +24,7 @@ from optimizer.store.planning import (
     sites_with_work,
     slot_of,
     slots_with_work,
+    take_sequence,
     work_of,
 )
 from tests.optimizer.store.kit import NOW, answer, with_sites
@@ -206,3 +207,30 @@ def test_old_plans_go_and_the_newest_stays(database):
     assert drop_plans(database, NOW + 1.0) == 2
     assert [plan.sequence for plan in newest_plans(database, ["north", "nobody"])] == [3]
     assert drop_plans(database, NOW + 1.0) == 0
+
+
+def test_who_plans_for_himself_takes_a_sequence_and_a_late_answer_is_dropped(database):
+    with_sites(database, "north")
+    put_problems(database, {"north": b"{}"}, NOW, 900.0, {"north": 4})
+    assert take_sequence(database, "north", 2) == 5
+    assert waiting(database) == ()
+    assert add_answers(database, [answer("north", 1)]) == ()
+    assert take_sequence(database, "north", 8) == 9
+    put_problems(database, {"north": b"{}"}, NOW, 900.0, {"north": 3})
+    assert [plan.sequence for plan in add_answers(database, [answer("north", 2)])] == [10]
+    assert waiting(database) == ("north",)
+    wire = Wire()
+    assert publish(database, ["north"], NOW, wire.send) == ()
+    assert wire.sequences("north") == [10]
+
+
+def test_a_plan_that_was_overtaken_while_the_store_was_away_is_not_sent(database):
+    with_sites(database, "north")
+    put_problems(database, {"north": b"{}"}, NOW, 900.0)
+    add_answers(database, [answer("north", 1)])
+    put_problems(database, {"north": b"{}"}, NOW, 900.0, {"north": 7})
+    wire = Wire()
+    publish(database, ["north"], NOW, wire.send)
+    assert wire.plans == []
+    assert newest_plans(database, ["north"]) == ()
+    assert [plan.sequence for plan in add_answers(database, [answer("north", 2)])] == [8]
