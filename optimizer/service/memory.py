@@ -24,6 +24,7 @@ HOLD_S: Final[float] = 120.0
 LEAST_SHARE: Final[float] = 0.5
 KEEP_DAYS: Final[int] = 70
 """Ten weeks: what the analogue forecasts look back on."""
+QUARTERS_PER_DAY: Final[int] = SECONDS_PER_DAY // SECONDS_PER_QUARTER
 KEEP_SESSIONS: Final[int] = 5000
 CURTAILED_SHARE: Final[float] = 0.98
 """A PV setpoint below this share of nameplate may be holding production back."""
@@ -93,7 +94,7 @@ class SiteMemory:
     habits: CarFacts = field(init=False)
     last: LiveStatus | None = None
     finished: deque[FinishedSession] = field(default_factory=lambda: deque(maxlen=KEEP_SESSIONS))
-    _rows: deque[_Row] = field(default_factory=lambda: deque(maxlen=KEEP_DAYS * SECONDS_PER_DAY // SECONDS_PER_QUARTER))
+    _rows: deque[_Row] = field(default_factory=lambda: deque(maxlen=KEEP_DAYS * QUARTERS_PER_DAY))
     _running: _Running | None = None
     _meter_peak: tuple[float, float] | None = None
 
@@ -175,6 +176,10 @@ class SiteMemory:
         """The held status up to a moment, quarter by quarter; time beyond ``HOLD_S`` is not measured."""
         at = held.epoch_s
         known_until = min(until_epoch_s, held.epoch_s + HOLD_S)
+        oldest = (until_epoch_s // SECONDS_PER_QUARTER - KEEP_DAYS * QUARTERS_PER_DAY) * SECONDS_PER_QUARTER
+        if at < oldest:  # everything before would be forgotten on the way; from 1970 the way is long
+            self._rows.clear()
+            self._running, at = None, oldest
         while at < until_epoch_s:
             start = int(at // SECONDS_PER_QUARTER) * SECONDS_PER_QUARTER
             if self._running is None:

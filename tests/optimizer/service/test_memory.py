@@ -12,7 +12,7 @@ import pytest
 from interfaces.domain.image import Pilot
 from interfaces.domain.live import AssetLive, CircuitLive, LiveStatus
 from interfaces.domain.topology import Asset, AssetKind, Circuit, build_topology
-from optimizer.service.memory import FinishedSession, Happening, SiteMemory
+from optimizer.service.memory import KEEP_DAYS, FinishedSession, Happening, SiteMemory
 
 TOPOLOGY = build_topology(
     [Circuit("gcp", None, (63.0, 63.0, 63.0), meter="m")],
@@ -66,6 +66,25 @@ def test_a_gap_is_missing_and_not_zero_and_the_quarters_have_no_hole() -> None:
     quarters = memory.quarters()
     assert np.diff(quarters.start_epoch_s).tolist() == [900, 900, 900]
     assert np.isfinite(quarters.import_kw).tolist() == [True, False, False, False]
+
+
+def test_a_box_that_began_in_1970_costs_no_more_than_the_memory_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dead clock battery: the first statuses are from 1970, then the time server is heard."""
+    closed = [0]
+
+    def counted(memory: SiteMemory) -> None:
+        closed[0] += 1
+        close(memory)
+
+    close = SiteMemory._close
+    monkeypatch.setattr(SiteMemory, "_close", counted)
+    memory = SiteMemory(TOPOLOGY)
+    memory.observe(status(-START))
+    memory.observe(status(0.0))
+    assert closed[0] == KEEP_DAYS * 96
+    quarters = memory.quarters()
+    assert quarters.start_epoch_s[[0, -1]].tolist() == [START - KEEP_DAYS * 86_400, START - 900]
+    assert np.isnan(quarters.import_kw).all()
 
 
 def test_a_meter_that_says_nothing_is_missing() -> None:
