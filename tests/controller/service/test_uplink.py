@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from controller.service.messages import Verdict
+from controller.service.spool import Spool
+from controller.service.spool_table import Told
 from interfaces.domain.wire import AckCode, PlanAck
 from interfaces.domain.wire_live import Live
 from interfaces.domain.wire_topics import Kind
-from tests.controller.service.cloud_kit import ADDRESS, Cloud, Time, access_to, clouded, until, uplinked
+from tests.controller.service.cloud_kit import ADDRESS, WIDE, Cloud, Time, access_to, clouded, until, uplinked
+from tests.controller.service.kit import EPOCH_S
 from tests.interfaces.drivers.mosquitto import Mosquitto, make_keys, running
 
 pytestmark = pytest.mark.xdist_group("broker")
@@ -122,6 +125,17 @@ async def test_a_message_that_makes_us_fail_costs_its_answer_and_not_the_line(tm
         await cloud.say(Kind.PLAN, b"two", retain=True)
         (ack,) = await until(lambda: cloud.of(Kind.PLAN_ACK), "the next answer")
         assert ack.sequence == 8
+        assert len(cloud.of(Kind.BIRTH)) == 1, "the line stayed"
+
+
+async def test_what_another_version_left_to_say_is_counted_as_lost_and_holds_nothing_up(tmp_path, broker):
+    for name in ("state.db", "history.db"):
+        left = Spool(tmp_path / name, WIDE, lambda: EPOCH_S, synchronous="NORMAL")
+        left.put(Told(1, 1, EPOCH_S, "novelty", b"{}"))
+        left.close()
+    async with clouded(broker) as cloud, uplinked(tmp_path, lambda: access_to(broker)) as box:
+        await until(lambda: len(cloud.live()) >= 2, "statuses")
+        await until(lambda: box.uplink.state.lost.get("damage") == 2, "both are counted")
         assert len(cloud.of(Kind.BIRTH)) == 1, "the line stayed"
 
 
