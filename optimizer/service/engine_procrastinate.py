@@ -25,7 +25,7 @@ from optimizer.service.engine import BATCH, STALE_S, SWEEP_S, EngineError
 from optimizer.service.publishing import Publisher
 from optimizer.service.solver_pool import SolverPool
 from optimizer.service.solving import BatchReport
-from optimizer.store.database import Database, StoreError, queue_conninfo
+from optimizer.store.database import ALIVE, Database, StoreError, queue_conninfo
 from optimizer.store.maintenance import maintain
 from optimizer.store.planning import note_failures, sites_with_work, slot_of, slots_with_work
 
@@ -232,7 +232,7 @@ def _options(slot: int, due_epoch_s: float) -> dict[str, Any]:
 
 def _connection(database: Database, most: int) -> dict[str, Any]:
     options = f"-c search_path={SCHEMA} -c synchronous_commit=off"
-    kwargs = {"options": options, "application_name": "stroomwacht jobs", "connect_timeout": int(CONNECT_S)}
+    kwargs = {"options": options, "application_name": "stroomwacht jobs", "connect_timeout": int(CONNECT_S), **ALIVE}
     return {
         "conninfo": queue_conninfo(database), "kwargs": kwargs, "min_size": 1, "max_size": most, "timeout": CONNECT_S,
         "reconnect_timeout": CONNECT_S,

@@ -350,8 +350,9 @@ class Rolling:
         site.planner.adopt(plan)
         if plan.issued_epoch_s >= handed.problem.now_epoch_s:
             site.handed = None
-        for key in ("engine", "refused"):
+        for key in ("engine", "refused", "simple"):
             site.conditions.say(key, "")
+        site.conditions.say_all("late:", {})  # a plan does not say who will not be ready; only its solver knows
         targets = targets_of(handed.problem, compile_problem(handed.problem), plan)
         error = site.task.link.send_targets(targets)
         site.conditions.say("unsent", "" if error is None else error.reason)

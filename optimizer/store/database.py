@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 BUSY_S: Final[float] = 30.0
 """SQLite has one writer at a time; the others wait so long."""
 CONNECT_S: Final[int] = 5
+ALIVE: Final = {"tcp_user_timeout": 10_000, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 2}
+"""A server that fell silent (libpq; ms, then s) is missed after 10 to 20 s: who listens to sites waits no longer."""
 MIGRATIONS: Final[Path] = Path(__file__).parent / "migrations"
 _POSTGRES: Final = "postgresql"
 _SQLITE: Final = "sqlite"
@@ -159,7 +161,7 @@ def _engine_of(url: str, connections: int) -> Engine:
             event.listen(engine, "connect", _prepare_sqlite)
             event.listen(engine, "begin", _begin_immediate)
             return engine
-        arguments = {"connect_timeout": CONNECT_S, "application_name": "stroomwacht"}
+        arguments = {"connect_timeout": CONNECT_S, "application_name": "stroomwacht", **ALIVE}
         return create_engine(url, connect_args=arguments, pool_size=connections, pool_pre_ping=True)
     except NoSuchModuleError as error:
         raise UserError(f"the store does not work with this database: {error}") from error

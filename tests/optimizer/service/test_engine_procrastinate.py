@@ -19,13 +19,17 @@ from sqlalchemy import text
 from interfaces.drivers.clock import epoch_s
 from optimizer.service.engine import EngineError
 from optimizer.service.engine_procrastinate import SCHEMA, JobQueue, Worker, prepare_queue
+from optimizer.service.engine_run import desk_of
+from optimizer.service.rolling import Rolling
 from optimizer.service.solver_pool import SolverPool
 from optimizer.store.database import Database, StoreError
 from optimizer.store.planning import sites_with_work, slot_of
 from simulations.bench.postgres import Cluster
+from tests.interfaces.sources.kit import Time
 from tests.optimizer.fleet import Fleet, solver_processes, until
 from tests.optimizer.postgres import fresh_url, need_server
 from tests.optimizer.service.worker_main import QUICK
+from tests.optimizer.service.yard import Yard, task_of
 
 pytestmark = pytest.mark.xdist_group("postgresql")
 SITES = ("north", "south", "east")
@@ -70,9 +74,9 @@ def working(fleet: Fleet, pool: SolverPool) -> Iterator[Worker]:
 
 
 @contextmanager
-def worker_process(fleet: Fleet, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def worker_process(fleet: Fleet, folder: Path, sites: tuple[str, ...] = SITES) -> Iterator[subprocess.Popen[bytes]]:
     """A worker in a process of its own."""
-    command = [sys.executable, str(MAIN), fleet.database.url, str(folder), *SITES]
+    command = [sys.executable, str(MAIN), fleet.database.url, str(folder), *sites]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     try:
         yield process
@@ -206,3 +210,18 @@ def test_row_19_postgresql_restarts_and_the_workers_come_back(tmp_path, figure):
         pool.close()
         database.close()
         own.remove()
+
+
+def test_what_one_process_hears_another_one_plans(fleet, tmp_path):
+    time, task = Time(epoch_s=epoch_s()), task_of(tmp_path / "yard")
+    Yard(tmp_path / "yard", {}).tick(time.epoch_s)
+    with desk_of(Database(fleet.database.url), 1, [task], [], threading.Event()) as desk:
+        rolling = Rolling([task], lambda: time.now_s, spread_s=0.0, desk=desk)
+        assert rolling.step(time.epoch_s) == ()
+        assert waiting_jobs(fleet, "todo") == [(slot_of("yard"), f"slot-{slot_of('yard')}")]
+        with worker_process(fleet, tmp_path, ("yard",)):
+            until(lambda: bool(rolling.step(time.epoch_s)))
+    plan = task.link.last_plan()
+    assert plan is not None
+    assert (plan.plan_id, rolling.conditions) == ("yard-1", {"": {}, "yard": {}})
+    assert (tmp_path / "yard" / "targets.json").is_file()
