@@ -19,8 +19,8 @@ from interfaces.drivers.site_reader import parse_site
 from simulations.devices.lines import Address, mapped_site
 from simulations.plant.ev import Arrival
 
-START_S: Final[float] = 30.0
-ANSWER_S: Final[float] = 10.0
+START_S: Final[float] = 120.0
+ANSWER_S: Final[float] = 60.0
 END_S: Final[float] = 5.0
 
 
