@@ -18,6 +18,8 @@ MOST_MA = 10_000_000
 MOST_PPM = 100_000_000
 MOST_MW = 1_000_000_000_000
 """10 kA, 100 EUR/kWh, 1 GW: nothing a site behind one connection can mean."""
+LONGEST_LEASE_S = 86_400.0
+"""From issue: a cloud that is gone keeps no car waiting for longer than a day."""
 MOST_SEQUENCE = 2**53
 """Beyond it readers of JSON disagree."""
 
@@ -84,6 +86,10 @@ def plan_problems(plan: Plan) -> tuple[str, ...]:
                 )
             ),
             "a time is not finite",
+        ),
+        (
+            plan.lease_until_epoch_s > plan.issued_epoch_s + LONGEST_LEASE_S,
+            f"it is leased for more than {LONGEST_LEASE_S:.0f} s",
         ),
         (plan.valid_until_epoch_s <= plan.start_epoch_s, "the plan ends before it starts"),
     )

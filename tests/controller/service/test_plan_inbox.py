@@ -212,6 +212,7 @@ def test_no_plan_is_taken_while_the_clock_is_not_trusted():
         ("[6000]", "[1e308]"),
         ("[6000]", "[null]"),
         ('"step_s":900', '"step_s":0'),
+        (f'"lease_until_epoch_s":{NOW + 900}', f'"lease_until_epoch_s":{NOW + 86_400}'),
         ('"step_s":900', '"step":900'),
         ('"steps":4', '"steps":100000'),
     ],
