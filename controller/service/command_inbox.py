@@ -153,7 +153,7 @@ class CommandInbox:
         standing, outcome = obeyed(before, command, here.site)
         match command.order:
             case SendJournal():
-                outcome = self._journal(command.id, command.order)
+                outcome = await asyncio.to_thread(self._journal, command.id, command.order)
             case ProposeConfiguration():
                 code, text = await asyncio.to_thread(propose, self._proposals, command.id, command.order.text)
                 outcome = Outcome(command.id, code, text)
@@ -168,7 +168,11 @@ class CommandInbox:
         return outcome
 
     def _journal(self, name: str, order: SendJournal) -> Outcome:
-        count = self._keep_window(order.from_epoch_s, order.to_epoch_s)
+        """Reads the disk, which may hang."""
+        try:
+            count = self._keep_window(order.from_epoch_s, order.to_epoch_s)
+        except OSError as error:
+            return Outcome(name, AnswerCode.NOT_POSSIBLE, f"the journal cannot be read: {error.strerror or error}")
         if not count:
             return Outcome(name, AnswerCode.NOT_POSSIBLE, "no journal of that time is left here")
         return Outcome(name, AnswerCode.DONE, f"{count} journal files of that time are kept for support")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -325,6 +326,20 @@ def test_a_window_of_the_journal_is_kept_where_there_is_one(box):
     assert "3 journal files" in box.give(window, 1).text
     box.segments = 0
     assert box.give(window, 2).code is AnswerCode.NOT_POSSIBLE
+
+
+def test_a_journal_that_cannot_be_read_is_answered_and_holds_nobody_up(box):
+    threads = []
+
+    def broken(_from_s: float, _to_s: float) -> int:
+        threads.append(threading.current_thread())
+        raise OSError(5, "Input/output error")
+
+    box.inbox._keep_window = broken
+    answer = box.give(SendJournal(NOW - 60, NOW))
+    assert answer.code is AnswerCode.NOT_POSSIBLE
+    assert "Input/output error" in answer.text
+    assert threads != [threading.main_thread()], "the loop waits for no disk"
 
 
 def test_a_proposed_site_file_is_checked_and_laid_aside(box):
