@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from interfaces.domain.plan import Plan
 from interfaces.domain.wire_topics import Address
@@ -23,6 +24,7 @@ from optimizer.service.config import load_config
 from optimizer.service.folder_store import FolderStore
 from optimizer.service.ingest import Arrival, StoreError
 from optimizer.service.local_link import LocalLink
+from optimizer.store.database import Database
 from simulations.bench.box import Box
 from tests.interfaces.drivers.mosquitto import Mosquitto, make_keys, running
 from tests.optimizer.service.test_ingest import HERE, Site
@@ -53,10 +55,12 @@ def told_over_mqtt(folder: Path):
     return status
 
 
-async def test_a_process_hears_a_site_and_plans_for_it(tmp_path, mosquitto):
+@pytest.mark.parametrize("engine", ["", "engine: {{database: 'sqlite:///{folder}/store.db', processes: 1}}\n"])
+async def test_a_process_hears_a_site_and_plans_for_it(tmp_path, mosquitto, engine):
     status = told_over_mqtt(tmp_path)
     file = configured(tmp_path, ENTRY.format(name="garage") + OURS)
-    file.write_text(file.read_text() + BROKER.format(host="127.0.0.1", port=mosquitto.port))
+    broker = BROKER.format(host="127.0.0.1", port=mosquitto.port)
+    file.write_text(file.read_text() + broker + engine.format(folder=tmp_path))
     box = Box(mosquitto.broker("box-1"), Address("acme", status.site, "box-1"),
               Verifier.of_file(tmp_path / "keys" / "signing.pub"), random.Random(1))  # fmt: skip
     words = ["-m", "interfaces.cli", "optimizer", "run", "--config", str(file)]
@@ -81,6 +85,12 @@ async def test_a_process_hears_a_site_and_plans_for_it(tmp_path, mosquitto):
     assert remembered.sequence >= plan.sequence
     lines = sum(path.read_text().count("\n") for path in (tmp_path / "spool" / "garage").glob("status-*.jsonl"))
     assert lines >= 1
+    if engine:
+        store = Database(f"sqlite:///{tmp_path / 'store.db'}")
+        with store.begin() as connection:
+            assert connection.scalar(text("SELECT count(*) FROM live WHERE site_id = :site"), {"site": status.site}) > 0
+            assert connection.scalar(text("SELECT sequence FROM planning")) >= plan.sequence
+        store.close()
 
 
 @pytest.mark.parametrize(
