@@ -251,6 +251,5 @@ def test_targets_reach_the_plan():
     wish = Target("kwh", 8.0, START + 3 * 3600.0)
     made = site.make(START + 120.0, prices=None, wishes={"car": wish}, outlook=outlook())
     assert isinstance(made, Issued)
-    # Nobody has seen it charge yet: it counts as a car of one phase.
-    kwh = made.plan.setpoint_ma[:, made.plan.assets.index("car")].sum() / 1000.0 * 0.230 / 4
+    kwh = made.plan.setpoint_ma[:, made.plan.assets.index("car")].sum() / 1000.0 * 0.230 * 3 / 4
     assert kwh == pytest.approx(8.0, rel=0.1)
