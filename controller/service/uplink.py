@@ -12,6 +12,7 @@ import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -204,12 +205,17 @@ class Uplink:
 
     async def _for_ever(self, step: Callable[[], Awaitable[None]]) -> None:
         while True:
-            try:
-                await step()
-            except Exception:
-                log.exception("the way to the cloud failed at %s; it is tried again", step.__name__)
+            if not await self._tried(step, step.__name__):
                 await self._times.sleep(AGAIN_S)
             await self._times.sleep(STEP_S)
+
+    async def _tried(self, step: Callable[[], Awaitable[None]], what: str) -> bool:
+        try:
+            await step()
+        except Exception:
+            log.exception("the way to the cloud failed at %s", what)
+            return False
+        return True
 
     async def _speak(self) -> None:
         line, known = self._line, self._known()
@@ -262,10 +268,8 @@ class Uplink:
             place = topic_place(message.topic)
             if place is None or place.address != address:
                 continue
-            try:
-                await self._heard(line, place.kind, message.payload)
-            except Exception:  # a retained message comes again with the next line: it must not end this one
-                log.exception("a message of the kind '%s' from the cloud failed", place.kind)
+            # A retained message comes again with the next line: whatever it does, it must not end this one.
+            await self._tried(partial(self._heard, line, place.kind, message.payload), place.kind)
 
     async def _heard(self, line: Line, kind: Kind, payload: bytes) -> None:
         match kind:
