@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final
@@ -34,6 +35,12 @@ def program() -> str | None:
     return shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
+def ending_with_us() -> list[str]:
+    """What a command begins with so that its process is killed when the thread that started it is gone (prctl(2))."""
+    found = shutil.which("setpriv")
+    return [] if found is None else [found, "--pdeathsig", "KILL", "--"]
+
+
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens at now."""
     with socket.socket() as found:
@@ -44,11 +51,11 @@ def free_port() -> int:
 class LocalBroker:
     """A Mosquitto of ours in ``folder`` with the keys of ``pki init`` in ``keys``; ``stop`` ends it and nothing else.
 
-    ``port`` stays the same over ``stop`` and ``start``, and so do retained messages.
+    ``port`` stays the same over ``stop`` and ``start``, as do retained messages. ``before``: see ``ending_with_us``.
     """
 
-    def __init__(self, mosquitto: str, folder: Path, keys: Path) -> None:
-        self._program = mosquitto
+    def __init__(self, mosquitto: str, folder: Path, keys: Path, *, before: Sequence[str] = ()) -> None:
+        self.program, self._before = mosquitto, tuple(before)
         self._process: subprocess.Popen[bytes] | None = None
         self.folder, self.keys, self.data = folder, keys, folder / "data"
         self.data.mkdir(parents=True)
@@ -78,7 +85,7 @@ class LocalBroker:
             conf = broker_files.write(self.folder, files)
             with self.log.open("ab") as log:
                 self._process = subprocess.Popen(  # noqa: S603  the program found above
-                    [self._program, "-c", str(conf)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                    [*self._before, self.program, "-c", str(conf)], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                     start_new_session=True,
                 )  # fmt: skip
             if self._answers():

@@ -67,7 +67,10 @@ class Machine:
         self.left_out: list[str] = []
         # Nothing of the environment that runs the tests but the way to packages, which is the machine's own business.
         kept = {name: value for name, value in os.environ.items() if name.startswith("PIP_") or name == "HOME"}
-        self._base = {**kept, "PATH": f"{Path(sys.executable).resolve().parent}:/usr/bin:/bin", "LANG": "C.UTF-8"}
+        programs = root / "usr-local-bin"  # the base image's Python, by the name it has there
+        programs.mkdir(parents=True)
+        (programs / "python").symlink_to(Path(sys.executable).resolve())
+        self._base = {**kept, "PATH": f"{programs}:/usr/bin:/bin", "LANG": "C.UTF-8"}
         self.environment = dict(self._base)
         self._folder = root
 

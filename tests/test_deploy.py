@@ -194,7 +194,7 @@ def broker(tmp_path: Path) -> Iterator[Mosquitto]:
         f'"$2" {tmp_path}/ca.crl {tmp_path}/work\n'
     )
     start.chmod(0o700)
-    found._program = str(start)
+    found.program = str(start)
     try:
         found.start()
         yield found

@@ -1,10 +1,11 @@
-"""Programs of the system that some tests drive."""
+"""Programs of the system that some tests drive, and the processes that tests start."""
 
 from __future__ import annotations
 
 import os
 import shutil
 
+import psutil
 import pytest
 
 
@@ -17,3 +18,8 @@ def needed_tool(command: str, package: str) -> str:
             pytest.fail(reason)
         pytest.skip(reason)
     return found
+
+
+def children() -> set[psutil.Process]:
+    """The processes below this one; some may be of other tests' fixtures."""
+    return set(psutil.Process().children(recursive=True))

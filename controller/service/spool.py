@@ -114,6 +114,11 @@ class Spool:
             on_disk = self._state.waiting - len(self._gone) - len(self._held)
             return max(0, on_disk) + sum(not (entry.settled or entry.held) for entry in self._fresh)
 
+    @property
+    def unread(self) -> bool:
+        """Whether nobody knows yet, or any more, what waits in the file: it could not be opened."""
+        return self._table is None or bool(self._state.problem)
+
     def put(self, told: Told, *, held: bool = False) -> Entry:
         """Keep a message. ``held``: the caller sends it now, and settles or releases it."""
         entry = Entry(told, held)

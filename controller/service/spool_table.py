@@ -92,7 +92,8 @@ class SpoolTable:
             raise sqlite3.DatabaseError(f"its format is {version}, this version knows {FORMAT}")
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute(f"PRAGMA synchronous={synchronous}")
-        self._db.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={FORMAT}; COMMIT;")
+        # Immediate, so that it waits while another part of this program writes the same file.
+        self._db.executescript(f"BEGIN IMMEDIATE; {_TABLES} PRAGMA user_version={FORMAT}; COMMIT;")
 
     def store(self, changes: Changes, epoch_s: float | None) -> list[int]:
         """One transaction, which keeps within the bounds; the places of what was added. ``epoch_s`` None: the clock is

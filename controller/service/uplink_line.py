@@ -255,7 +255,7 @@ class Line:
         spoken = self._spoken
         found = await asyncio.to_thread(spool.oldest, room) if spool.resting else []
         if spool is self._spools.events:
-            self._behind = bool(found) or spoken != self._spoken
+            self._behind = bool(found) or spoken != self._spoken or spool.unread
         return found
 
     async def _again(self, entry: Entry, spool: Spool) -> bool:

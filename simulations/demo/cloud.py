@@ -24,7 +24,7 @@ import yaml
 from interfaces.domain.units import SECONDS_PER_DAY
 from interfaces.drivers import pki
 from interfaces.drivers.clock import epoch_s
-from simulations.broker import BrokerError, LocalBroker, program
+from simulations.broker import BrokerError, LocalBroker, ending_with_us, program
 from simulations.demo.line import CloudLine
 from simulations.devices.proxy import LOCALHOST
 from simulations.generators import day_prices
@@ -63,8 +63,9 @@ class Cloud:
     def __enter__(self) -> Cloud:
         try:
             keys = self._keys()
+            broker = LocalBroker(self._mosquitto, self.folder / "broker", keys, before=ending_with_us())
             try:
-                self.broker = self._ends.enter_context(LocalBroker(self._mosquitto, self.folder / "broker", keys))
+                self.broker = self._ends.enter_context(broker)
             except BrokerError as error:
                 raise CloudError(f"the broker did not start: {error}") from error
             self.line = self._ends.enter_context(CloudLine(self.broker.port))
@@ -121,11 +122,11 @@ class Cloud:
 
     def start_optimizer(self) -> None:
         """Start it, also anew after somebody killed it."""
+        run = [sys.executable, "-m", "interfaces.cli", "optimizer", "run", "--config", "optimizer.yaml"]
         with (self.folder / "optimizer.log").open("ab") as log:
-            self._optimizer = subprocess.Popen(
-                [sys.executable, "-m", "interfaces.cli", "optimizer", "run", "--config", "optimizer.yaml"],
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=dict(os.environ),
+            self._optimizer = subprocess.Popen(  # noqa: S603  our own program
+                [*ending_with_us(), *run], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                start_new_session=True, env=dict(os.environ),
             )  # fmt: skip
 
     def _stop_optimizer(self) -> None:

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from pymodbus.client import ModbusTcpClient
 
@@ -21,7 +20,7 @@ from simulations.demo.demo import demo, stop_on_signal
 from simulations.demo.screens import nobody
 from simulations.demo.stage import Stage, StageError, addresses_here, alive, ports_of
 from simulations.demo.story import garage
-from tests.tools import needed_tool
+from tests.tools import children, needed_tool
 
 KEYS = {
     "scans",
@@ -66,7 +65,7 @@ def replayed(path: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 def test_a_short_demo_gives_its_figures_and_ends_every_process(capsys):
     needed_tool("mosquitto", "mosquitto")
-    command = [sys.executable, "-m", "interfaces.cli", "demo", "--site", "a", "--seconds", "10", "--json"]
+    command = [sys.executable, "-m", "interfaces.cli", "demo", "--site", "a", "--seconds", "25", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1, "one JSON object and nothing else"
@@ -103,9 +102,10 @@ def test_ctrl_c_ends_the_demo_and_leaves_the_chargers_at_failsafe(monkeypatch, c
     left: dict[str, float] = {}
     pids: list[int] = []
     stop_controller = Stage.stop_controller
+    earlier = children()
 
     def looked_at(stage: Stage) -> None:
-        pids.extend(process.pid for process in psutil.Process().children(recursive=True))
+        pids.extend(process.pid for process in children() - earlier)
         stop_controller(stage)
         if not left:
             left.update(registers(stage))
@@ -137,19 +137,21 @@ def test_a_demo_that_breaks_off_ends_its_processes(monkeypatch):
         raise ZeroDivisionError
 
     monkeypatch.setattr(type(garage()), "due", breaks)
+    before = children()
     with stop_on_signal() as stop, pytest.raises(ZeroDivisionError):
         demo("a", 5.0, stop, nobody())
-    assert psutil.Process().children(recursive=True) == []
+    assert children() <= before
 
 
 def test_a_controller_that_refuses_to_start_is_told_with_its_log(monkeypatch, capfd):
     monkeypatch.setattr("simulations.demo.stage.addresses_here", lambda _: {"10.0.0.1:502": "no address"})
+    before = children()
     assert main(["demo", "--seconds", "2", "--json"]) == 1
     told = capfd.readouterr()
     assert told.out == ""
     assert "the controller ended by itself" in told.err
     assert "is not host:port" in told.err
-    assert psutil.Process().children(recursive=True) == []
+    assert children() <= before
     assert issubclass(StageError, Exception)
 
 

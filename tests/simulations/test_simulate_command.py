@@ -139,7 +139,7 @@ def _plain(text: str) -> object:
 
 def test_the_shipped_scenarios_are_the_promised_ones():
     economy = {f"economy_{site}{data}" for site in ("depot", "office", "garage") for data in ("", "_real")}
-    assert set(shipped()) == {"garage", "depot", "depot_prices", "adversarial", "depot_real", *economy}
+    assert set(shipped()) == {"garage", "depot", "depot_prices", "adversarial", "depot_real", "cloud_away", *economy}
 
 
 @pytest.mark.parametrize("name", [n for n in shipped() if not n.endswith("_real")])

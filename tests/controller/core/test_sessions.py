@@ -172,5 +172,7 @@ def test_a_target_in_kwh_is_not_delivered_twice():
     assert wanted_wh > 1000
     new = Table(old.topology, retained=retained).plug("e0", "e1")
     target = Target("e0", new.now_s + new.epoch_offset_s + 36_000.0, energy_wh=wanted_wh)
-    new.put(targets=Targets(1, 0.0, (target,), 0.0, 0, np.zeros(0)), tag=("04A2", "04B7", None)).after(seconds=2)
+    new.put(
+        targets=Targets(1, new.now_s + new.epoch_offset_s, (target,), 0.0, 0, np.zeros(0)), tag=("04A2", "04B7", None)
+    ).after(seconds=2)
     assert new.state.mission.done.tolist() == [True, False, False]

@@ -140,7 +140,7 @@ TARGETS = Targets(1, 1e9, (Target("place-1", 2e9, 10_000),), 1e9, 3600, np.array
         (TARGETS, ""),
         (replace(TARGETS, price_step_s=0), "positive step"),
         (replace(TARGETS, price_eur_per_kwh=np.zeros((2, 2))), "positive step"),
-        (replace(TARGETS, price_eur_per_kwh=np.zeros(1001)), "1000 prices"),
+        (replace(TARGETS, price_eur_per_kwh=np.zeros(2001)), "2000 prices"),
         (replace(TARGETS, targets=(Target("a", 1.0, -1),)), "an energy is negative"),
         (OperatorOrder(MISSING, stop=False, fire=int(Fire.UNKNOWN)), ""),
         (OperatorOrder(-5, stop=False, fire=0), "out of range"),

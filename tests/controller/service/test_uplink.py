@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
@@ -126,6 +127,21 @@ async def test_a_message_that_makes_us_fail_costs_its_answer_and_not_the_line(tm
         (ack,) = await until(lambda: cloud.of(Kind.PLAN_ACK), "the next answer")
         assert ack.sequence == 8
         assert len(cloud.of(Kind.BIRTH)) == 1, "the line stayed"
+
+
+async def test_what_waits_in_a_file_that_could_not_be_opened_at_first_is_sent_once_it_can(tmp_path, broker):
+    left = Spool(tmp_path / "state.db", WIDE, lambda: EPOCH_S, synchronous="NORMAL")
+    left.put(Told(1, 1, EPOCH_S, "novelty", b"{}"))
+    left.close()
+    other = sqlite3.connect(tmp_path / "state.db", isolation_level=None)
+    other.execute("PRAGMA journal_mode=DELETE")
+    other.execute("BEGIN EXCLUSIVE")
+    async with clouded(broker) as cloud, uplinked(tmp_path, lambda: access_to(broker)) as box:
+        await until(lambda: box.uplink.state.events.problem, "it cannot be opened")
+        await until(lambda: len(cloud.live()) >= 3, "statuses")
+        other.execute("ROLLBACK")
+        other.close()
+        await until(lambda: box.uplink.state.lost.get("damage") == 1, "what waited was looked at")
 
 
 async def test_what_another_version_left_to_say_is_counted_as_lost_and_holds_nothing_up(tmp_path, broker):

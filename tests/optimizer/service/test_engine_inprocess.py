@@ -115,7 +115,9 @@ def test_a_plan_that_was_stored_and_not_sent_is_sent_by_the_next_engine(fleet, p
 def test_nobody_is_planned_before_his_time(fleet, pool):
     moment = [epoch_s()]
     engine = InProcessEngine(fleet.database, pool, fleet.publisher, now_epoch_s=lambda: moment[0], sweep_s=1e9)
-    until(lambda: engine._next_sweep_epoch_s > moment[0])  # its first sweep found nothing
+    fleet.news(SITES[-1])
+    engine.submit((SITES[-1],), moment[0])
+    until(lambda: fleet.sequence(SITES[-1]) == 1)  # so its first and only sweep is over
     fleet.news("north", "south")
     engine.submit(("north",), moment[0] + 100.0)
     engine.submit(("south",), moment[0])
