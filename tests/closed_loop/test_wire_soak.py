@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,8 @@ from tests.tools import needed_tool
 SECONDS = float(os.environ.get("STROOMWACHT_SOAK_S", "1800"))
 SEED = int(os.environ.get("STROOMWACHT_SOAK_SEED", "1"))
 CALM_S = (10.0, 30.0)
-DRAINED_S = 180.0
+DRAINED_S = 420.0
+"""What was sent when the line broke is sent again only when its receipt has stayed away for 270 s."""
 SILENT_S = 15.0
 """The spool writes in batches of 10 s: what was said since is gone when the process is killed."""
 
@@ -99,19 +101,19 @@ def play(stage: Stage, cloud: Cloud, seconds: float, rng: random.Random) -> list
     return happened
 
 
-def drained(stage: Stage) -> dict[str, object]:
-    """The uplink once everything that waited has arrived, or as it is when that takes too long."""
-    end_s = time.monotonic() + DRAINED_S
+def drained(stage: Stage) -> dict[str, Any]:
+    """The uplink once all that was said until now has arrived, or as it is when that takes too long."""
+    end_s, now_epoch_s = time.monotonic() + DRAINED_S, time.time()
     while time.monotonic() < end_s:
-        uplink: dict[str, object] = stage.health().get("uplink") or {}
-        if uplink.get("connected") and uplink.get("waiting") == 0:
+        uplink: dict[str, Any] = stage.health().get("uplink") or {}
+        if uplink.get("connected") and (uplink["oldest_epoch_s"] or now_epoch_s) >= now_epoch_s:
             return uplink
         time.sleep(0.1)
-    return stage.health().get("uplink") or {}
+    return {}
 
 
 @pytest.mark.soak
-def test_whatever_happens_to_the_cloud_nothing_is_overloaded_and_nothing_measured_is_lost(figure):
+def test_whatever_happens_to_the_cloud_nothing_is_overloaded_and_nothing_measured_is_lost():
     mosquitto = needed_tool("mosquitto", "mosquitto")
     text = example_text("garage")
     rng = random.Random(SEED)
@@ -126,7 +128,6 @@ def test_whatever_happens_to_the_cloud_nothing_is_overloaded_and_nothing_measure
         outcome = replay(files_of(journal))
         missing = gaps(told_epochs(cloud.folder / "memory"), scanned_epochs(journal), SILENT_S)
     print("\n".join(happened))
-    figure("faults", f"{len(happened)} in {SECONDS:.0f} s")
     print(
         f"scans {history.scans}, raises {history.raises}, plans followed {len(history.plans)}, following {following}, "
         f"uplink {uplink}, late {health['late_scans']}, overload {truth['overload_s']} s, missing {missing}"
@@ -136,7 +137,7 @@ def test_whatever_happens_to_the_cloud_nothing_is_overloaded_and_nothing_measure
     assert len(history.plans) > 1
     assert history.raises > 0
     assert outcome.mismatches == 0
-    assert uplink["waiting"] == 0
+    assert uplink, "something still waits"
     assert uplink["lost"] == {}
     assert missing == []
 

@@ -80,7 +80,9 @@ def _plan_order(history: History, entry: Entry, plans: dict[str, Plan]) -> None:
 def _raises(history: History, before: ScanRecord, after: ScanRecord, setup: SiteSetup) -> None:
     """A raise is allowed only where everything that may still be drawn fits into what the circuit has."""
     topology = setup.params.topology
-    up = (after.commands.setpoint_ma > before.commands.setpoint_ma) & ~np.asarray(after.commands.failsafe)
+    if before.commands.failsafe or after.commands.failsafe:  # after a start, what a charger has is taken over
+        return
+    up = after.commands.setpoint_ma > before.commands.setpoint_ma
     for i in np.flatnonzero(up & topology.is_evse):
         history.raises += 1
         rows = (topology.ancestry[:, i] > 0)[:, None] & (after.report.phase_use[i] > 0)[None, :]
