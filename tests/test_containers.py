@@ -251,7 +251,7 @@ def _ours() -> Path:
 
 
 def _link(package: Distribution, target: Path, *, whole: bool) -> None:
-    """``whole`` links folders, else every file by itself: what is removed from the image again must be the link."""
+    """``whole`` links folders; else every file is copied: an older pip does not remove what a link leads out to."""
     files = [file for file in package.files or () if file.parts[0] != ".." and "__pycache__" not in file.parts]
     for name in {file.parts[0] if whole else str(file) for file in files}:
         origin, place = Path(str(package.locate_file(name))), target / name
@@ -261,4 +261,7 @@ def _link(package: Distribution, target: Path, *, whole: bool) -> None:
             shutil.rmtree(place)
         place.unlink(missing_ok=True)
         place.parent.mkdir(parents=True, exist_ok=True)
-        place.symlink_to(origin.resolve())
+        if whole:
+            place.symlink_to(origin.resolve())
+        else:
+            shutil.copy2(origin, place)
