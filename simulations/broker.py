@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,6 +15,7 @@ from typing import Final
 
 from interfaces.drivers import broker_files
 from interfaces.drivers.broker_files import BrokerFiles
+from simulations.programs import end
 
 LOCALHOST: Final = "127.0.0.1"
 START_S: Final[float] = 120.0
@@ -30,17 +30,6 @@ class BrokerError(Exception):
     """The broker did not start; the text is its last words."""
 
 
-def program() -> str | None:
-    """The path of Mosquitto, None where it is not installed; Debian keeps it outside a plain user's PATH."""
-    return shutil.which("mosquitto", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-
-
-def ending_with_us() -> list[str]:
-    """What a command begins with so that its process is killed when the thread that started it is gone (prctl(2))."""
-    found = shutil.which("setpriv")
-    return [] if found is None else [found, "--pdeathsig", "KILL", "--"]
-
-
 def free_port() -> int:
     """A TCP port of 127.0.0.1 that nobody listens at now."""
     with socket.socket() as found:
@@ -51,7 +40,8 @@ def free_port() -> int:
 class LocalBroker:
     """A Mosquitto of ours in ``folder`` with the keys of ``pki init`` in ``keys``; ``stop`` ends it and nothing else.
 
-    ``port`` stays the same over ``stop`` and ``start``, as do retained messages. ``before``: see ``ending_with_us``.
+    ``port`` stays the same over ``stop`` and ``start``, as do retained messages. ``before``: see
+    ``programs.ending_with_us``.
     """
 
     def __init__(self, mosquitto: str, folder: Path, keys: Path, *, before: Sequence[str] = ()) -> None:
@@ -98,12 +88,7 @@ class LocalBroker:
         """End it; at once when it does not end by itself."""
         if self._process is None:
             return
-        self._process.terminate()
-        try:
-            self._process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process, STOP_S)
         self._process = None
 
     def signal(self, number: signal.Signals) -> None:

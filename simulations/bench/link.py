@@ -45,7 +45,8 @@ from simulations.bench.link_boxes import Spec, Told, main
 from simulations.bench.link_carried import MONTH_S
 from simulations.bench.link_cost import costs, month_bytes
 from simulations.bench.link_site import address_of, plan_for
-from simulations.broker import LocalBroker, program
+from simulations.broker import LocalBroker
+from simulations.programs import mosquitto
 
 PERIOD_S: Final = 10.0
 PLAN_S: Final = 300.0
@@ -100,13 +101,13 @@ class Window:
 
 def bench_link(sites: int, seconds: float, *, seed: int = 1) -> dict[str, Any]:
     """The figures of ``bench link``; docs/bench.md says how each is measured."""
-    mosquitto = program()
-    if mosquitto is None:
+    program = mosquitto()
+    if program is None:
         raise UserError("bench link needs the Debian package mosquitto")
     with tempfile.TemporaryDirectory(prefix="stroomwacht-link-") as name:
         folder = Path(name)
         keys = _keys(folder / "keys", sites + SPARE)
-        with LocalBroker(mosquitto, folder / "broker", keys) as broker:
+        with LocalBroker(program, folder / "broker", keys) as broker:
             return asyncio.run(_measured(broker, folder, sites, seconds, seed))
 
 

@@ -24,10 +24,11 @@ import yaml
 from interfaces.domain.units import SECONDS_PER_DAY
 from interfaces.drivers import pki
 from interfaces.drivers.clock import epoch_s
-from simulations.broker import BrokerError, LocalBroker, ending_with_us, program
+from simulations.broker import BrokerError, LocalBroker
 from simulations.demo.line import CloudLine
 from simulations.devices.proxy import LOCALHOST
 from simulations.generators import day_prices
+from simulations.programs import end, ending_with_us
 
 ORGANISATION: Final = "demo"
 CONTROLLER: Final = "demo-box"
@@ -132,18 +133,8 @@ class Cloud:
     def _stop_optimizer(self) -> None:
         if self._optimizer is None:
             return
-        self._optimizer.terminate()
-        try:
-            self._optimizer.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self._optimizer.kill()
-            self._optimizer.wait()
+        end(self._optimizer, STOP_S)
         self._optimizer = None
-
-
-def mosquitto() -> str | None:
-    """The broker's program; None where it is not installed."""
-    return program()
 
 
 def optimizer_file(broker_port: int, keys: Path) -> Mapping[str, Any]:

@@ -18,7 +18,7 @@ from interfaces.command_line import command_parser, print_json
 from interfaces.domain.site_types import Site
 from interfaces.drivers.site_reader import Example, example_text, parse_site
 from interfaces.errors import UserError
-from simulations.demo.cloud import MISSING, Cloud, CloudError, mosquitto
+from simulations.demo.cloud import MISSING, Cloud, CloudError
 from simulations.demo.keys import Pressed, keys
 from simulations.demo.line import CloudLine
 from simulations.demo.screens import Show, screen
@@ -26,6 +26,7 @@ from simulations.demo.stage import Stage, StageError
 from simulations.demo.story import Story, depot, garage
 from simulations.demo.view import Told
 from simulations.devices.virtual_site import VirtualSiteError
+from simulations.programs import mosquitto
 
 EXIT_OK: Final[int] = 0
 EXIT_FAILED: Final[int] = 1

@@ -31,6 +31,7 @@ from interfaces.drivers.links import CloudLink, P1SerialLink, SerialLink
 from interfaces.drivers.site_reader import parse_site
 from interfaces.drivers.wiring import wires_of
 from simulations.devices.virtual_site import VirtualSite
+from simulations.programs import end
 
 READY_S: Final[float] = 120.0
 """From the start of the controller's processes to its first scan: a large site is read on a slow computer."""
@@ -143,12 +144,7 @@ class Stage:
             return
         self._controller = None
         family = [process for process in _family(controller.pid) if process.pid != controller.pid]
-        controller.terminate()
-        try:
-            controller.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            controller.kill()
-            controller.wait()
+        end(controller, STOP_S)
         for process in psutil.wait_procs(family, timeout=STEP_S)[1]:
             process.kill()
         psutil.wait_procs(family, timeout=STOP_S)
