@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from interfaces.domain.stores import BATTERY_WEAR_EUR_PER_KWH
 from interfaces.domain.topology import AssetKind
 from interfaces.domain.units import MILLI, SECONDS_PER_HOUR, SECONDS_PER_QUARTER, kwh_from_ws
 from simulations.generators import Prices
 from simulations.plant.site import Plant
 from simulations.scenario import Economy
-
-WEAR_EUR_PER_KWH: Final[float] = 0.02
-"""Of a battery, per kWh charged or discharged; what the plans reckon with too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ class Bill:
         if held_eur is None:
             held_eur = max(float(np.mean(prices.eur_per_kwh)) + prices.fee_eur_per_kwh, 0.0)
         gained_kwh = self._stored() - self._stored_kwh
-        energy = self._energy_eur + WEAR_EUR_PER_KWH * self._battery_kwh + held_eur * (open_kwh - gained_kwh)
+        energy = self._energy_eur + BATTERY_WEAR_EUR_PER_KWH * self._battery_kwh + held_eur * (open_kwh - gained_kwh)
         peaks = (max(kw, economy.capacity_floor_kw) for kw in self._peaks_kw.values())
         share = None if self._pv_kwh <= 0.0 else 100.0 * max(0.0, 1.0 - self._export_kwh / self._pv_kwh)
         return Costs(self._charging_eur, energy, economy.capacity_eur_per_kw * sum(peaks), share)

@@ -5,6 +5,9 @@ the higher of its readings around that sample, or anywhere up to its exposure wh
 setpoint change. So the background lies in [measured - sum of highs, measured - sum of lows], and the last accepted
 estimate moves only as far as that interval forces it; a rise that cars in motion could explain is accepted after 3 s
 at the latest. The budget uses the maximum over the last 60 s. Four rows: amps L1 L2 L3 and net power.
+
+Who shares energy by its price asks for the mean instead: what errs on the safe side takes a battery that follows it for
+load, and the battery follows itself.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from controller.core.params import (
     HOLD_S,
     IN_MOTION_S,
     JITTER,
+    MEAN_S,
     NO_LIMIT,
     REGAIN_S,
     SEEN_DAYS,
@@ -279,12 +283,29 @@ def _take_sample(
     return replace(
         state,
         now=now,
+        mean_mw=_mean_mw(state, image, topology, valid[:, POWER_ROW]),
         waiting_ma=np.where(valid, measured, state.waiting_ma),
         buckets=buckets,
         seen_max=seen,
         sample_s=np.where(fresh, image.meter_sample_s, state.sample_s),
         sample_no=np.where(fresh, image.meter_sample_no, state.sample_no),
     )
+
+
+def _mean_mw(state: Background, image: Image, topology: Topology, valid: Bools) -> Ints:
+    """(C,) mean of the net power besides what the flexible assets were last seen to draw."""
+    seen = np.where(state.newest_ma[:, POWER_ROW] == MISSING, 0, state.newest_ma[:, POWER_ROW])
+    besides = image.meter_mw - (topology.ancestry @ seen).astype(np.int64)
+    known = state.mean_mw != MISSING
+    since_s = np.full(topology.c, np.inf)
+    np.subtract(image.meter_sample_s, state.sample_s, out=since_s, where=known & valid)
+    weight = -np.expm1(-np.maximum(since_s, 0.0) / MEAN_S)
+    before = np.where(known, state.mean_mw, besides)
+    step = weight * (besides - before)
+    # Rounded away from zero: towards it, the mean would stop short of what it follows.
+    step = np.copysign(np.ceil(np.abs(step)), step).astype(np.int64)
+    mean: Ints = np.where(valid, before + step, state.mean_mw)
+    return mean
 
 
 def _settle_waiting(state: Background, draws: _Draws, valid: Bools, now_s: float) -> Background:

@@ -71,7 +71,7 @@ def plan_wish(
         value[i], planned[i] = max(0, min(int(plan.value_ppm[t, k]), MOST_PPM)), True
     waits = _waiting(plan, local, state, params, now_s, epoch_s)
     want[waits] = 0
-    want = share_deviation(want, value, planned, plan, t, image, state, params)
+    want = share_deviation(want, value, planned, plan, t, image, state, params, now_s)
     weight = 1 + np.minimum(value, VALUE_MOST_PPM) // VALUE_STEP_PPM
     return Wish(
         want_ma=want,

@@ -30,6 +30,8 @@ BACKGROUND_BUCKET_S: Final[float] = 5.0
 BACKGROUND_BUCKETS: Final[int] = 13
 """Twelve whole buckets and the running one: a maximum over 60 to 65 s."""
 BACKGROUND_WINDOW_S: Final[float] = 60.0
+MEAN_S: Final[float] = 30.0
+"""Time constant of the mean background: meter and assets are read up to seconds apart, which is gone in the mean."""
 SEEN_DAYS: Final[int] = 14
 FAMILIAR_SLOT_S: Final[float] = 60.0
 FAMILIAR_SLOTS: Final[int] = 16

@@ -70,7 +70,8 @@ class Ledger:
 class Background:
     """Uncontrolled load per circuit row (C, 4), signed. ``now`` last accepted estimate, ``buckets`` (B, C, 4) maxima of
     5 s each, ``doubt_s`` (C, 4) since when a rise is put down to cars in motion, ``seen_max`` (D, C, 3) daily maxima;
-    ``previous_ma`` (N, 4) the reading before the newest; the rest serves the meter checks.
+    ``previous_ma`` (N, 4) the reading before the newest; ``mean_mw`` (C,) net power as it most likely is, smoothed, for
+    what costs money and no safety; the rest serves the meter checks.
     """
 
     now: Ints
@@ -94,6 +95,7 @@ class Background:
     newest_ma: Ints
     newest_s: Floats
     previous_ma: Ints
+    mean_mw: Ints
     estimate: Ints
 
 

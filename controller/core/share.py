@@ -3,7 +3,7 @@
 A kWh at the grid connection costs less the less is drawn: the export price while the site feeds in, the import price up
 to the plan's calm import, more beyond it (a new peak, a limit). An asset that values energy above that price takes
 more, one that values it below gives some back, until the price changes or everybody has had a turn. What the plan
-itself expected changes nothing.
+itself expected changes nothing. A battery loses on the way in and on the way out: between the two it rests.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from typing import Final
 import numpy as np
 
 from controller.core.background import row_weights
-from controller.core.params import Params
+from controller.core.params import LEND_AFTER_S, LEND_RETURN_MA, Params
 from controller.core.state import ControllerState
 from interfaces.domain.image import Image
-from interfaces.domain.plan import MOST_MW, Plan
+from interfaces.domain.plan import MOST_MW, PPM, Plan
+from interfaces.domain.stores import BATTERY_EFFICIENCY, BATTERY_WEAR_EUR_PER_KWH
 from interfaces.domain.topology import POWER_ROW, AssetKind, Topology
 from interfaces.domain.units import MISSING, Bools, Ints
 
@@ -25,6 +26,9 @@ DEVIATION_MW: Final[int] = 500_000
 """Half a kilowatt of forecast error is noise."""
 SAME_PPM: Final[int] = 2_000
 """Values and prices closer than 0.2 ct/kWh are equal: the plan's own choice stands."""
+
+
+WEAR_PPM: Final[int] = round(BATTERY_WEAR_EUR_PER_KWH * PPM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +41,32 @@ class _Prices:
     calm_mw: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """One way to move an asset's wish, in mA per conductor, and what a kWh is worth to it there."""
+
+    asset: int
+    value_ppm: int
+    lower_ma: int
+    upper_ma: int
+
+
 def share_deviation(
-    want: Ints, value: Ints, planned: Bools, plan: Plan, t: int, image: Image, state: ControllerState, params: Params
+    want: Ints,
+    value: Ints,
+    planned: Bools,
+    plan: Plan,
+    t: int,
+    image: Image,
+    state: ControllerState,
+    params: Params,
+    now_s: float,
 ) -> Ints:
-    """(N,) wishes after the deviation of this moment was shared out. ``value`` (N,) ppm; ``planned`` (N,): the plan
-    speaks of it.
+    """(N,) wishes after the deviation of this moment was shared out. ``value`` (N,) ppm, of a battery per kWh stored;
+    ``planned`` (N,): the plan speaks of it.
     """
     topology = params.topology
-    background = int(state.background.now[0, POWER_ROW])
+    background = int(state.background.mean_mw[0])
     steps = len(plan.planned_import_mw)
     whole = plan.grid_ppm.shape == (steps, 3) and plan.calm_import_mw.shape == (steps,)
     if background == MISSING or not planned.any() or not whole:
@@ -53,26 +75,32 @@ def share_deviation(
     cars = planned & topology.is_evse & state.sessions.plugged & (want > 0)
     stores = planned & (topology.kind == int(AssetKind.BATTERY))
     flexible = planned & ((topology.is_evse & state.sessions.plugged) | stores)
-    drawn_mw = background + int((want * cost)[flexible].sum())
-    prices = _prices(plan, t)
-    lower, upper = _reach(want, cars, stores, topology)
-    order = sorted(np.flatnonzero(cars | stores).tolist(), key=lambda k: (int(value[k]), k))
-    out = want.copy()
+    reading = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
+    uses = state.ledger.offer_ma - reading <= LEND_RETURN_MA
+    drawn = np.where(cars, _expected(want, reading, state, now_s), want)
+    drawn_mw = background + int((drawn * cost)[flexible].sum())
+    turns = _turns(value, want, np.where(uses, topology.max_ma, drawn), cars, stores, topology)
+    moved = _shared(drawn, turns, cost, drawn_mw, _prices(plan, t))
+    return np.where(moved == drawn, want, moved)
+
+
+def _shared(drawn: Ints, turns: list[_Turn], cost: Ints, drawn_mw: int, prices: _Prices) -> Ints:
+    """(N,) ``drawn`` after everybody had a turn: least worth gives first, most worth takes first."""
+    out = drawn.copy()
     cheap_mw = min(prices.calm_mw, MOST_MW)
     if drawn_mw > cheap_mw + DEVIATION_MW:
         dear = prices.import_ppm + prices.beyond_ppm - SAME_PPM
-        drawn_mw = _move(out, [k for k in order if value[k] < dear], lower, cost, drawn_mw, cheap_mw)
+        drawn_mw = _give(out, [turn for turn in turns if turn.value_ppm < dear], cost, drawn_mw, cheap_mw)
     if drawn_mw > DEVIATION_MW:
-        drawn_mw = _move(
-            out, [k for k in order if value[k] < prices.import_ppm - SAME_PPM], lower, cost, drawn_mw, 0
-        )  # fmt: skip
+        idle = [turn for turn in turns if turn.value_ppm < prices.import_ppm - SAME_PPM]
+        drawn_mw = _give(out, idle, cost, drawn_mw, 0)
         if drawn_mw < cheap_mw - DEVIATION_MW and cheap_mw < MOST_MW:
             # Only the peak or a limit keeps such an asset from taking all it can.
-            eager = [k for k in reversed(order) if value[k] > prices.import_ppm + SAME_PPM]
-            _move(out, eager, upper, cost, drawn_mw, cheap_mw)
+            eager = [turn for turn in reversed(turns) if turn.value_ppm > prices.import_ppm + SAME_PPM]
+            _take(out, eager, cost, drawn_mw, cheap_mw)
     elif drawn_mw < -DEVIATION_MW:
-        eager = [k for k in reversed(order) if value[k] > prices.export_ppm + SAME_PPM]
-        _move(out, eager, upper, cost, drawn_mw, 0)
+        eager = [turn for turn in reversed(turns) if turn.value_ppm > prices.export_ppm + SAME_PPM]
+        _take(out, eager, cost, drawn_mw, 0)
     return out
 
 
@@ -81,22 +109,44 @@ def _prices(plan: Plan, t: int) -> _Prices:
     return _Prices(export, imported, beyond, int(plan.calm_import_mw[t]))
 
 
-def _reach(want: Ints, cars: Bools, stores: Bools, topology: Topology) -> tuple[Ints, Ints]:
-    """(N,) each how far a wish may be moved: a car that charges keeps its minimum, a battery may turn round."""
-    lower = np.where(stores, -topology.max_export_ma, np.minimum(topology.min_ma, want))
-    upper = np.where(cars | stores, topology.max_ma, want)
-    return lower, upper
+def _expected(want: Ints, drawn: Ints, state: ControllerState, now_s: float) -> Ints:
+    """(N,) what a wish will draw: a car that has left much of its offer unused for a while draws no more for a wish."""
+    content = now_s - state.lending.gap_s >= LEND_AFTER_S
+    return np.where(content, np.minimum(want, drawn), np.minimum(want, state.lending.ceiling_ma))
 
 
-def _move(out: Ints, order: list[int], bound: Ints, cost: Ints, drawn_mw: int, goal_mw: int) -> int:
-    """Move wishes in this order towards their bounds until the site draws ``goal_mw``; what it draws then."""
-    for i in order:
-        per_ma = max(int(cost[i]), 1)
-        room = int(bound[i]) - int(out[i])
-        missing = goal_mw - drawn_mw
-        if (missing > 0) != (room > 0) or room == 0:
+def _turns(value: Ints, want: Ints, most: Ints, cars: Bools, stores: Bools, topology: Topology) -> list[_Turn]:
+    """Least worth first. A car that charges keeps its minimum and takes ``most`` (N,). A battery may turn round: a
+    stored kWh is worth less on the way in than it must earn on the way out, by its losses and wear.
+    """
+    turns = []
+    for i in np.flatnonzero(cars | stores).tolist():
+        worth = int(value[i])
+        if cars[i]:
+            turns.append(_Turn(i, worth, min(int(topology.min_ma[i]), int(want[i])), int(most[i])))
             continue
-        step = min(abs(missing) // per_ma, abs(room)) * (1 if room > 0 else -1)
-        out[i] += step
-        drawn_mw += step * per_ma
+        turns.append(_Turn(i, round(worth * BATTERY_EFFICIENCY) - WEAR_PPM, 0, int(topology.max_ma[i])))
+        turns.append(_Turn(i, round(worth / BATTERY_EFFICIENCY) + WEAR_PPM, -int(topology.max_export_ma[i]), 0))
+    return sorted(turns, key=lambda turn: (turn.value_ppm, turn.asset))
+
+
+def _give(out: Ints, turns: list[_Turn], cost: Ints, drawn_mw: int, goal_mw: int) -> int:
+    """Lower wishes in this order until the site draws ``goal_mw``; what it draws then."""
+    for turn in turns:
+        per_ma = max(int(cost[turn.asset]), 1)
+        step = min((drawn_mw - goal_mw) // per_ma, int(out[turn.asset]) - turn.lower_ma)
+        if step > 0:
+            out[turn.asset] -= step
+            drawn_mw -= step * per_ma
+    return drawn_mw
+
+
+def _take(out: Ints, turns: list[_Turn], cost: Ints, drawn_mw: int, goal_mw: int) -> int:
+    """Raise wishes in this order until the site draws ``goal_mw``; what it draws then."""
+    for turn in turns:
+        per_ma = max(int(cost[turn.asset]), 1)
+        step = min((goal_mw - drawn_mw) // per_ma, turn.upper_ma - int(out[turn.asset]))
+        if step > 0:
+            out[turn.asset] += step
+            drawn_mw += step * per_ma
     return drawn_mw

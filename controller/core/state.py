@@ -332,6 +332,7 @@ def _no_background(topology: Topology) -> Background:
         newest_ma=_ints((n, ROWS_PER_CIRCUIT), MISSING),
         newest_s=_times(n),
         previous_ma=_ints((n, ROWS_PER_CIRCUIT), MISSING),
+        mean_mw=_ints(topology.c, MISSING),
         estimate=_ints((c, ROWS_PER_CIRCUIT)),
     )
 

@@ -15,7 +15,8 @@ MAX_STEPS = 400
 MOST_CELLS = 100_000
 """Steps times assets: 250 over 400 steps, 500 over 48 h. 1.6 MB once it is columns."""
 MOST_MA = 10_000_000
-MOST_PPM = 100_000_000
+PPM = 1_000_000
+MOST_PPM = 100 * PPM
 MOST_MW = 1_000_000_000_000
 """10 kA, 100 EUR/kWh, 1 GW: nothing a site behind one connection can mean."""
 LONGEST_LEASE_S = 86_400.0

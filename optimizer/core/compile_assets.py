@@ -56,7 +56,8 @@ def batteries_of(problem: Problem, place: dict[str, int], prices: Prices, steps:
         charge_efficiency=in_eff,
         discharge_efficiency=out_eff,
         soc_kwh=capacity * column(share),
-        floor_kwh=capacity * column([one.floor_share for one in facts]),
+        # One that is below its reserve goes no lower, and fills when energy is cheap: no reserve is worth a new peak.
+        floor_kwh=capacity * np.minimum(column([one.floor_share for one in facts]), column(share)),
         capacity_kwh=capacity * column([max(one.ceiling_share, one.floor_share) for one in facts]),
         wear_eur_per_kwh=wear,
         terminal_eur_per_kwh=np.maximum(np.maximum(mean_out / in_eff, out_eff * mean_in - wear), 0.0),

@@ -183,11 +183,12 @@ def _columns(
         early_eur_per_kwh_step=worth.early_eur_per_kwh_step.reshape(n),
         discharge_a=discharge,
         soc_kwh=soc_kwh,
-        floor_kwh=FLOOR_SHARE * capacity,
+        floor_kwh=np.minimum(FLOOR_SHARE * capacity, soc_kwh),
         capacity_kwh=capacity,
         efficiency=gain,
         wear_eur_per_kwh=np.full(n, VEHICLE_WEAR_EUR_PER_KWH),
         terminal_eur_per_kwh=np.where(stays, mean_eur * gain, 0.0),
+        pause_eur=worth.pause_eur.reshape(n),
         previous_a=previous_a,
         churn_eur_per_kwh=CHURN_EUR_PER_KWH,
     )

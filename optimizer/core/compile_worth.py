@@ -47,7 +47,9 @@ is no reason to pause one; a new peak is."""
 MOST_EUR_PER_KWH_STEP: Final[float] = 0.1
 """Below that, a few kWh that hurry raise no peak."""
 PAUSE_EUR: Final[float] = 0.4
-"""What a pause must save in cheaper hours: of fifty cars one sleeps on, and lacks 10 kWh at the least price of that."""
+"""What a pause must save in cheaper hours, however little is left to charge: a driver who looks sees an idle car."""
+SLEEPS_SHARE: Final[float] = 0.02
+"""Of fifty cars one does not wake up from a pause, and lacks all that was still to come."""
 PAUSED_EUR_PER_KWH_STEP: Final[float] = 0.004
 """What a quarter of waiting costs it then: a few hours are no matter, quarters that differ by a cent are no reason."""
 LATER_PREMIUM: Final[float] = 1.1
@@ -57,21 +59,28 @@ LATER_PREMIUM: Final[float] = 1.1
 @dataclass(frozen=True, slots=True)
 class Worth:
     """``short_kwh``, ``short_eur_per_kwh`` (N, 2 + shares): later, then the shares of the class, then what is
-    guaranteed; ``early_eur_per_kwh_step`` (N,); ``slack_eur_per_kwh``: above all of them.
+    guaranteed; ``early_eur_per_kwh_step`` (N,); ``pause_eur`` (N,): what it is worth to go on at the minimum;
+    ``slack_eur_per_kwh``: above all of them.
     """
 
     short_kwh: Floats
     short_eur_per_kwh: Floats
     early_eur_per_kwh_step: Floats
+    pause_eur: Floats
     slack_eur_per_kwh: float
 
 
 def base_eur_per_kwh(problem: Problem, prices: Prices) -> float:
     """The lowest price of a real shortage: above all that energy could cost or earn."""
-    highest = max(float(np.abs(prices.import_eur_per_kwh).max()), float(np.abs(prices.export_eur_per_kwh).max()))
     capacity = problem.tariff.capacity
     peak = 0.0 if capacity is None else ABOVE_PEAK * capacity.eur_per_kw / FULL_H
-    return max(LEAST_EUR_PER_KWH, ABOVE_PRICES * highest, peak)
+    return max(_price_based(prices), peak)
+
+
+def _price_based(prices: Prices) -> float:
+    """What a missing kWh costs where no peak has to be outbid."""
+    highest = max(float(np.abs(prices.import_eur_per_kwh).max()), float(np.abs(prices.export_eur_per_kwh).max()))
+    return max(LEAST_EUR_PER_KWH, ABOVE_PRICES * highest)
 
 
 def worth_of(
@@ -107,29 +116,45 @@ def worth_of(
     patient = np.array([need.deferrable for need in needs], dtype=np.bool_)
     hurry = np.maximum(hurry, EARLY_EUR_PER_KWH_STEP)
     most = HURRY_SHARE * base / np.maximum(windows, 1.0)
-    stays = np.where(running, np.minimum(_staying(needs, windows, fastest_h, prices), most), 0.0)
+    waits = _waits(needs, windows, fastest_h, prices, base)
+    stays = np.where(running, np.minimum(_staying(waits), most), 0.0)
+    left_kwh = np.array([need.energy_kwh for need in needs])
     return Worth(
         short_kwh=widths,
         short_eur_per_kwh=costs,
         early_eur_per_kwh_step=_in_turn(needs) * np.maximum(np.where(patient, EARLY_EUR_PER_KWH_STEP, hurry), stays),
+        pause_eur=np.where(running & ~waits.worth, SLEEPS_SHARE * _price_based(prices) * left_kwh, 0.0),
         slack_eur_per_kwh=SLACK_FACTOR * guaranteed_eur,
     )
 
 
-def _staying(needs: tuple[Need, ...], windows: Floats, fastest_h: Floats, prices: Prices) -> Floats:
-    """(N,) EUR/kWh for a quarter of waiting of a car that charges: little where all its energy would be so much cheaper
-    in the cheapest hours before it leaves that a pause is worth it; else enough to outweigh what a kWh would save.
+@dataclass(frozen=True, slots=True)
+class _Waits:
+    """(N,) each: ``drop_eur_per_kwh`` from now to the cheapest hours before it leaves that are enough for all it still
+    wants; ``worth``: so much that a car that charges is paused for it.
     """
+
+    drop_eur_per_kwh: Floats
+    worth: Bools
+
+
+def _waits(needs: tuple[Need, ...], windows: Floats, fastest_h: Floats, prices: Prices, base: float) -> _Waits:
     price = prices.import_eur_per_kwh
-    slopes = np.zeros(len(needs))
+    drop, worth = np.zeros(len(needs)), np.zeros(len(needs), dtype=np.bool_)
     for i, need in enumerate(needs):
         needed = max(1, math.ceil(float(fastest_h[i]) / FULL_H))
-        cheapest = float(np.sort(price[: int(windows[i])])[:needed].mean())
-        drop = float(price[0]) - cheapest
-        slopes[i] = max(RUNNING_EUR_PER_KWH_STEP, min(drop, MOST_EUR_PER_KWH_STEP))
-        if drop * need.energy_kwh > PAUSE_EUR:
-            slopes[i] = PAUSED_EUR_PER_KWH_STEP
-    return slopes
+        drop[i] = float(price[0]) - float(np.sort(price[: int(windows[i])])[:needed].mean())
+        risk_eur = max(PAUSE_EUR, SLEEPS_SHARE * base * need.energy_kwh)
+        worth[i] = drop[i] * need.energy_kwh > risk_eur
+    return _Waits(drop, worth)
+
+
+def _staying(waits: _Waits) -> Floats:
+    """(N,) EUR/kWh for a quarter of waiting of a car that charges: little where a pause is worth it, else enough to
+    outweigh what a kWh would save.
+    """
+    slopes = np.clip(waits.drop_eur_per_kwh, RUNNING_EUR_PER_KWH_STEP, MOST_EUR_PER_KWH_STEP)
+    return np.where(waits.worth, PAUSED_EUR_PER_KWH_STEP, slopes)
 
 
 def _in_turn(needs: tuple[Need, ...]) -> Floats:

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from interfaces.domain.plan import MOST_MW, MOST_PPM, Plan
+from interfaces.domain.plan import MOST_MW, MOST_PPM, PPM, Plan
 from interfaces.domain.units import MW_PER_KW, Floats, Ints, frozen_floats, frozen_ints
 from optimizer.core.check import refusals
 from optimizer.core.compile import Compiled, compile_problem
@@ -19,7 +19,7 @@ from optimizer.core.heuristic import heuristic
 from optimizer.core.instance import Instance, Solution
 from optimizer.core.planning_check import kept
 from optimizer.core.planning_events import Shortfall, shortfalls
-from optimizer.core.planning_rows import PPM, Column, columns_of, planned_import_kw, ppm
+from optimizer.core.planning_rows import Column, columns_of, planned_import_kw, ppm
 from optimizer.core.problem import Problem
 from optimizer.core.problem_types import STEP_S
 from optimizer.core.solver import LiveModel

@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from interfaces.domain.plan import MOST_PPM
+from interfaces.domain.plan import MOST_PPM, PPM
 from interfaces.domain.topology import PHASES
 from interfaces.domain.units import MILLI, Bools, Floats, Ints, frozen_ints
 from optimizer.core.compile import Compiled
@@ -27,7 +27,6 @@ DUST_A: Final[float] = 1e-4
 NEXT_PLAN_H: Final[float] = 0.25
 """A plan is obeyed for as long as its lease at most."""
 LEAST_SHARE: Final[float] = 1e-3
-PPM: Final[float] = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +138,7 @@ def _taken(problem: Problem, compiled: Compiled, solution: Solution) -> Floats:
             wanted = max(float(out[i, t]) / max(float(share[i, t]), LEAST_SHARE), float(cars.min_a[i]))
             out[i, t] = room.raised(i, t, float(out[i, t]), min(wanted, most))
         _gather(i, out[i], room, compiled)
+        _linger(i, out[i], room, compiled)
     return out
 
 
@@ -160,6 +160,27 @@ def _hold(i: int, current: Floats, room: Room, compiled: Compiled) -> None:
         else:
             held = room.raised(i, t, now, before)
             current[t] = held
+
+
+def _linger(i: int, current: Floats, room: Room, compiled: Compiled) -> None:
+    """Who has all it wants by then, but for less than its minimum takes in a step, may go on at its minimum until the
+    next plan; in place.
+
+    A battery takes the last of it more slowly than any plan knows. Without this the car is paused at the quarter for
+    some watt-hours, and started again by the plan that sees them missing.
+    """
+    cars, dt_h, rests = compiled.instance.cars, compiled.steps.dt_h, np.flatnonzero(current <= DUST_A)
+    if not rests.size or rests[0] == 0:
+        return
+    least = _up(float(cars.min_a[i]), compiled.fleet.evses[i].step_a)
+    if float((current * dt_h)[rests[0] :].sum()) > least * float(dt_h[-1]) + DUST_A:
+        return
+    for t in range(int(rests[0]), min(FIRM_STEPS, int(cars.end[i]))):
+        current[t] = given = room.raised(i, t, float(current[t]), least)
+        if given < least - DUST_A:
+            room.book(i, t, -given)
+            current[t] = 0.0
+            return
 
 
 def _odd(i: int, current: Floats, share: Floats, compiled: Compiled) -> Bools:

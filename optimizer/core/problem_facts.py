@@ -11,14 +11,11 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
+from interfaces.domain.stores import BATTERY_EFFICIENCY, BATTERY_WEAR_EUR_PER_KWH
 from interfaces.domain.topology import PHASES, Asset, AssetKind, Topology
 from interfaces.domain.units import MILLI, MISSING, kw_from_mw, kw_from_w
 from optimizer.core.problem_types import STRICT, Amps, Efficiency, Id, Kw, Kwh, PerPhase, Phase, Phases, Share
 
-BATTERY_EFFICIENCY: Final[float] = 0.95
-"""Each way, 0.90 for a round trip: the usual warranty figure of lithium storage at its AC side."""
-BATTERY_WEAR_EUR_PER_KWH: Final[float] = 0.02
-"""Per kWh charged or discharged: 300 EUR/kWh over 7500 full cycles."""
 VEHICLE_WEAR_EUR_PER_KWH: Final[float] = 0.06
 """Per kWh fed back: a car's battery is dearer (150 EUR/kWh over 2500 full cycles), and its owner is asked a favour."""
 

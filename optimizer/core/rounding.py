@@ -62,7 +62,7 @@ def first_fixing(program: Program, x: Floats, *, strict: bool = False) -> Fixed:
     """
     share = block(program, x, "run")
     start = starts_of(program, share)
-    both, early = directions(program, x), _early(program, x)
+    both, early = directions(program, x), early_cells(program, x)
     small = (early.current_a > BOTH_WAYS) & (early.current_a < early.least_a - BOTH_WAYS)
     mixed = (np.abs(share - start) > BOTH_WAYS).any()
     if not (small.any() or mixed or both.columns.size):
@@ -79,7 +79,7 @@ def second_chance(program: Program, relaxed: Floats, x: Floats) -> Floats | None
     """
     shape = program.instance.cars.short_kwh.shape
     before, after = (block(program, columns, "short").reshape(shape).sum(axis=1) for columns in (relaxed, x))
-    early, cells = _early(program, relaxed), program.layout.cells
+    early, cells = early_cells(program, relaxed), program.layout.cells
     car, taken = cells.car[early.cell], cell_currents(program, x)[0][early.cell]
     could = (after - before > SHORT_KWH)[car] & (taken <= BOTH_WAYS) & (early.least_a > BOTH_WAYS)
     could &= np.isnan(early.before_a)
@@ -143,7 +143,8 @@ class Early:
     space_kwh: Floats
 
 
-def _early(program: Program, x: Floats) -> Early:
+def early_cells(program: Program, x: Floats) -> Early:
+    """The first steps of the columns ``x``."""
     cars, cells, grid = program.instance.cars, program.layout.cells, program.instance.grid
     cell = np.flatnonzero((cells.step < FIRM_STEPS) & (cars.min_a[cells.car] > 0.0))
     car = cells.car[cell]

@@ -8,8 +8,9 @@ from typing import cast
 import numpy as np
 import pytest
 
+from interfaces.domain.stores import BATTERY_WEAR_EUR_PER_KWH
 from interfaces.domain.topology import Asset, AssetKind, Circuit, Topology, build_topology
-from simulations.bill import WEAR_EUR_PER_KWH, Bill
+from simulations.bill import Bill
 from simulations.generators import Prices
 from simulations.plant.site import Plant
 from simulations.scenario import Economy
@@ -102,10 +103,10 @@ def test_a_battery_wears_and_what_it_holds_at_the_end_counts():
     bill, meter = opened(economy=Economy(battery_eur_per_kwh=0.10))
     meter.run(bill, HOUR_S, 2.0, bat=2.0)
     meter.batteries.soc[:] = 0.69
-    assert costs(bill).energy == pytest.approx(2.0 * 0.25 + 2.0 * WEAR_EUR_PER_KWH - 1.9 * 0.10)
+    assert costs(bill).energy == pytest.approx(2.0 * 0.25 + 2.0 * BATTERY_WEAR_EUR_PER_KWH - 1.9 * 0.10)
     meter.run(bill, 2 * HOUR_S, 0.0, bat=-1.5)
     meter.batteries.soc[:] = 0.40
-    assert costs(bill).energy == pytest.approx(2.0 * 0.25 + 3.5 * WEAR_EUR_PER_KWH + 1.0 * 0.10)
+    assert costs(bill).energy == pytest.approx(2.0 * 0.25 + 3.5 * BATTERY_WEAR_EUR_PER_KWH + 1.0 * 0.10)
 
 
 def test_stored_energy_is_worth_the_mean_import_price_unless_told():

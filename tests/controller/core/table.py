@@ -109,7 +109,8 @@ def blank_image(topology: Topology) -> Image:
 class Car:
     """What is plugged in. ``wires``: conductors used, ``share``: of the offer it draws, ``least_a``: its own minimum.
 
-    ``stubborn``: follows no decrease. ``fixed_a``: draws exactly this, whatever is offered.
+    ``stubborn``: follows no decrease. ``fixed_a``: draws exactly this, whatever is offered. ``store``: no car but a
+    battery, which does at once what it is told.
     """
 
     max_a: float = 64.0
@@ -120,6 +121,7 @@ class Car:
     asleep: bool = False
     stubborn: bool = False
     fixed_a: float | None = None
+    store: bool = False
     since_s: float = NEVER_S
 
 
@@ -313,7 +315,7 @@ class Table:
             before = int(self.draw_ma[i].max())
             if self.now_s - car.since_s < self._hold_s:
                 high[i] = self._shown_since(car.since_s - PILOT_HOLD_S, i)
-            amps = self._car_ma(car, int(old[i]), int(high[i]), before, float(self._mood[i]))
+            amps = self._car_ma(car, int(old[i]), int(high[i]), int(self.register_ma[i]), before, float(self._mood[i]))
             for phase in wires:
                 draw[i, phase] += 0 if self.stopped[i] else amps
         self.draw_ma = draw
@@ -329,9 +331,11 @@ class Table:
         ends = [*[at_s for at_s, _ in self._ring][1:], np.inf]
         return max(int(register[i]) for (_, register), end_s in zip(self._ring, ends, strict=True) if end_s > since_s)
 
-    def _car_ma(self, car: Car, old: int, high: int, before: int, mood: float) -> int:
+    def _car_ma(self, car: Car, old: int, high: int, newest: int, before: int, mood: float) -> int:
         if car.fixed_a is not None:
             return int(car.fixed_a * 1000)
+        if car.store:
+            return newest
         if car.asleep:
             return 0
         most = int(car.max_a * 1000)
@@ -387,6 +391,6 @@ class Table:
         for i in range(self.topology.n):
             if self.topology.is_evse[i]:
                 pilot[i] = int(Pilot.A)
-        for i in self.cars:
+        for i in self.cars.keys() & set(np.flatnonzero(self.topology.is_evse).tolist()):
             pilot[i] = int(Pilot.C2 if self.draw_ma[i].any() else Pilot.B2)
         return pilot

@@ -236,55 +236,6 @@ def test_who_does_not_defer_charges_at_once():
     assert row(planned, "a")[:4].tolist() == [16_000] * 4
 
 
-def test_a_car_that_charges_is_not_paused_for_a_dip_of_the_price_but_for_a_cheap_night():
-    dip = dynamic(*[0.30, 0.285] * 12)
-    running, waiting = (plan(small(session("a", kwh=8.28, charging=now), tariff=dip)) for now in (True, False))
-    assert row(running, "a")[:4].tolist() == [16_000, 16_000, 16_000, 0]
-    assert row(waiting, "a")[:6].tolist() == [0, 16_000, 0, 16_000, 0, 16_000]
-    night = dynamic(*[0.30] * 8 + [0.05] * 16)
-    assert row(plan(small(session("a", kwh=8.28, charging=True), tariff=night)), "a")[:8].tolist() == [0] * 8
-    # The last kWh of a session is worth no pause.
-    assert row(plan(small(session("a", kwh=1.38, charging=True), tariff=night)), "a")[0] > 0
-
-
-def test_the_last_watt_hours_are_not_put_off():
-    """A car that stopped with 0.1 kWh to go, because the plan reckoned with its full current to the end."""
-    rising = dynamic(*[0.30] * 4 + [0.25] * 20)
-    rest = session("a", kwh=11.1, delivered_kwh=11.0)
-    assert row(plan(small(rest, tariff=rising)), "a")[0] >= 6_000
-    begun = session("a", kwh=15.0, delivered_kwh=11.0)
-    assert row(plan(small(begun, tariff=rising)), "a")[0] == 0
-
-
-def pauses(planned: Planned) -> int:
-    """How often a car of the plan stops and begins again."""
-    on = planned.setpoint_ma > 0
-    return int((on[:-1] & ~on[1:]).sum() + on[-1].sum() - on.any(axis=0).sum())
-
-
-@pytest.mark.parametrize("charging", [True, False])
-@pytest.mark.parametrize("short_of", ["circuit", "peak"])
-def test_cars_that_cannot_all_charge_take_turns_of_their_whole_energy_instead_of_quarters(
-    short_of: str, charging: bool
-):
-    names = [f"s{k}" for k in range(6)]
-    cars = [session(name, kwh=12.0 + k, hours=8.0 + 0.5 * k, charging=charging) for k, name in enumerate(names)]
-    facts = site(*map(evse, names), garage_a=30.0 if short_of == "circuit" else 80.0)
-    capacity = Capacity(eur_per_kw=4.0, floor_kw=12.0, realised_kw=12.0, month="2025-11")
-    tariff = fixed() if short_of == "circuit" else replace(fixed(), capacity=capacity)
-    planned = plan(problem(*cars, facts=facts, tariff=tariff))
-    assert planned.events == ()
-    assert pauses(planned) <= 1
-    assert (planned.setpoint_ma > 0).any(axis=0).all()
-
-
-def test_a_car_that_charges_goes_on_below_the_peak_and_makes_no_new_one():
-    tariff = replace(fixed(), capacity=Capacity(eur_per_kw=4.0, floor_kw=7.0, realised_kw=7.0, month="2025-11"))
-    planned = plan(small(session("a", kwh=11.04, charging=True), load_kw=2.0, tariff=tariff))
-    assert (planned.planned_import_mw <= 7_000_000).all()
-    assert (row(planned, "a")[:8] >= 6_000).all()
-
-
 @pytest.mark.parametrize(("delivered_kwh", "hours", "ready_h"), [(0.0, 2.0, 1.7), (15.0, 0.6, 0.3), (3.0, 0.6, 0.486)])
 def test_the_falling_current_of_a_full_battery_has_its_time(delivered_kwh: float, hours: float, ready_h: float):
     """15 % of what is left, or what the last tenth takes longer: 18 % of the time of all its energy, half the rest."""
