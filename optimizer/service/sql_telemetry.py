@@ -2,21 +2,24 @@
 
 Live values are kept where they change: a value holds until the next one of its series, and each is there at least once
 a quarter, so that a gap is a gap. All are kept of a message that does not follow the one before it: what is missing
-between the two may still come. That is a tenth of the rows and loses nothing.
+between the two may still come. That is a tenth of the rows and loses nothing. Charging sessions are put together from
+the same statuses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-from interfaces.domain.live import LiveStatus
-from interfaces.domain.units import MILLI, SECONDS_PER_MINUTE, SECONDS_PER_QUARTER
+from interfaces.domain.live import AssetLive, LiveStatus, car_connected
+from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_MINUTE, SECONDS_PER_QUARTER
 from interfaces.domain.wire import Energy, Quality, write
 from interfaces.domain.wire_head import Head
 from interfaces.domain.wire_topics import Address
 from interfaces.drivers.clock import Clock, epoch_s, monotonic_s
 from optimizer.service.ingest import Arrival, StoreError
+from optimizer.store.charging import SAME_S, Sighting
 from optimizer.store.database import Database
 from optimizer.store.database import StoreError as DatabaseDownError
 from optimizer.store.registry import addresses
@@ -31,6 +34,28 @@ QUARTER_MS: Final[int] = SECONDS_PER_QUARTER * MILLI
 
 _Series = tuple[str, bool, str, str]
 """Controller, historical, asset or circuit, quantity."""
+_Stream = tuple[str, bool]
+"""Controller, historical."""
+OLDEST_S: Final[float] = 366.0 * SECONDS_PER_DAY
+"""A session that began earlier than this before it was told comes from a clock that is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What came last: values by series, the session and number of messages by stream, sightings by stream and EVSE."""
+
+    last: dict[_Series, tuple[int, float]] = field(default_factory=dict)
+    heard: dict[_Stream, tuple[int, int]] = field(default_factory=dict)
+    seen: dict[tuple[_Stream, str], Sighting] = field(default_factory=dict)
+
+    def update(self, newer: _Memory) -> None:
+        """Take over what is newer; whoever invents names costs no memory."""
+        if len(self.last) > MOST_SERIES:
+            self.last.clear()
+            self.seen.clear()
+        self.last.update(newer.last)
+        self.heard.update(newer.heard)
+        self.seen.update(newer.seen)
 
 
 class SqlTelemetry:
@@ -40,8 +65,7 @@ class SqlTelemetry:
         self._database, self._now_s, self._now_epoch_s = database, now_s, now_epoch_s
         self._known: frozenset[Address] = frozenset()
         self._looked_s = float("-inf")
-        self._last: dict[_Series, tuple[int, float]] = {}
-        self._heard: dict[tuple[str, bool], tuple[int, int]] = {}
+        self._memory = _Memory()
 
     def knows(self, address: Address) -> bool:
         """Whether the controller is registered there; where the store does not answer, what was known last."""
@@ -55,37 +79,31 @@ class SqlTelemetry:
 
     def add(self, arrivals: Sequence[Arrival]) -> StoreError | None:
         """See ``TelemetryStore``."""
-        last: dict[_Series, tuple[int, float]] = {}
-        heard = dict(self._heard)
-        told = [self._told(arrival, last, heard) for arrival in arrivals]
+        new = _Memory()
+        told = [self._told(arrival, new) for arrival in arrivals]
         try:
             found = add_messages(self._database, told, int(self._now_epoch_s() * MILLI))
         except DatabaseDownError as error:
             return StoreError(str(error))
         if isinstance(found, UnknownSite):
             return StoreError(found.reason)
-        if len(self._last) > MOST_SERIES:
-            self._last.clear()
-        self._last.update(last)
-        self._heard = heard
+        self._memory.update(new)
         return None
 
-    def _told(
-        self,
-        arrival: Arrival,
-        last: dict[_Series, tuple[int, float]],
-        heard: dict[tuple[str, bool], tuple[int, int]],
-    ) -> Told:
+    def _told(self, arrival: Arrival, new: _Memory) -> Told:
         address, status = arrival.address, arrival.status
         message: Any = arrival.message  # what has no head is no arrival
         head: Head = message.head
         stream = address.controller, head.historical
-        follows = heard.get(stream) == (head.session, head.seq - 1)
-        heard[stream] = head.session, head.seq
+        before = new.heard.get(stream) or self._memory.heard.get(stream)
+        follows = before == (head.session, head.seq - 1)
+        new.heard[stream] = head.session, head.seq
+        sightings: tuple[Sighting, ...] = ()
         if isinstance(message, Energy):
             samples, body = tuple(_of_energy(message)), None
         elif status is not None:
-            samples, body = tuple(self._changed(stream, status, last, follows=follows)), None
+            samples, body = tuple(self._changed(stream, status, new, follows=follows)), None
+            sightings = tuple(self._sighted(stream, status, new, follows=follows))
         else:
             samples, body = (), write(message).decode()
         return Told(
@@ -98,22 +116,61 @@ class SqlTelemetry:
             body=body,
             series="energy" if isinstance(message, Energy) else "live",
             samples=samples,
+            sightings=sightings,
             historical=head.historical,
         )
 
-    def _changed(
-        self, stream: tuple[str, bool], status: LiveStatus, last: dict[_Series, tuple[int, float]], *, follows: bool
-    ) -> Iterator[Sample]:
+    def _changed(self, stream: _Stream, status: LiveStatus, new: _Memory, *, follows: bool) -> Iterator[Sample]:
         """Values that differ from the last one of their series, or are the first of a quarter or after a gap."""
         time_ms = round(status.epoch_s * MILLI)
         for name, quantity, value in _of_status(status):
             key = (*stream, name, quantity)
-            before = last.get(key) or self._last.get(key)
+            before = new.last.get(key) or self._memory.last.get(key)
             same = before is not None and before[1] == value and before[0] // QUARTER_MS == time_ms // QUARTER_MS
             if same and follows:
                 continue
-            last[key] = time_ms, value
+            new.last[key] = time_ms, value
             yield Sample(time_ms, name, quantity, value)
+
+    def _sighted(self, stream: _Stream, status: LiveStatus, new: _Memory, *, follows: bool) -> Iterator[Sighting]:
+        """Sessions that begin, get a tag or are over, with the energy they ended with; each again once a quarter and
+        after a gap.
+        """
+        for asset in status.assets:
+            now = _sighting(asset, status.epoch_s)
+            if now is None:
+                continue
+            key = stream, asset.id
+            before = new.seen.get(key) or self._memory.seen.get(key)
+            new.seen[key] = now
+            same = before is not None and _same_session(before, now)
+            if before is not None and before.plugged_in_epoch_s is not None and not same:
+                yield before
+            if not (same and follows and before is not None and _alike(before, now)):
+                yield now
+
+
+def _sighting(asset: AssetLive, at_epoch_s: float) -> Sighting | None:
+    """What is told of the session of an asset; None where that cannot be."""
+    begin_s = asset.plugged_in_epoch_s
+    if begin_s is None or not car_connected(asset):
+        return Sighting(asset.id, at_epoch_s)
+    if not at_epoch_s - OLDEST_S <= begin_s <= at_epoch_s + SAME_S:
+        return None
+    tag = None if asset.tag is None else asset.tag.replace("\0", "")  # PostgreSQL takes none of these
+    return Sighting(asset.id, at_epoch_s, begin_s, tag, asset.energy_kwh)
+
+
+def _same_session(before: Sighting, now: Sighting) -> bool:
+    if before.plugged_in_epoch_s is None or now.plugged_in_epoch_s is None:
+        return before.plugged_in_epoch_s is now.plugged_in_epoch_s
+    return abs(before.plugged_in_epoch_s - now.plugged_in_epoch_s) <= SAME_S
+
+
+def _alike(before: Sighting, now: Sighting) -> bool:
+    """Whether only its energy went on within a quarter of an hour."""
+    quarters = before.at_epoch_s // SECONDS_PER_QUARTER, now.at_epoch_s // SECONDS_PER_QUARTER
+    return before.tag == now.tag and quarters[0] == quarters[1]
 
 
 def _of_status(status: LiveStatus) -> Iterator[tuple[str, str, float]]:

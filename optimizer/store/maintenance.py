@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_HOUR
+from optimizer.store.charging import drop_sessions
 from optimizer.store.database import Database
-from optimizer.store.people import drop_wishes
 from optimizer.store.planning import drop_plans
-from optimizer.store.series import maintain_series
+from optimizer.store.series import KEPT_DAYS, maintain_series
 
 EVERY_S: Final[float] = float(SECONDS_PER_HOUR)
 PLANS_KEPT_S: Final[float] = 35.0 * SECONDS_PER_DAY
 """As long as the live values they are compared with."""
-WISHES_KEPT_S: Final[float] = 70.0 * SECONDS_PER_DAY
 
 
 def maintain(database: Database, now_epoch_s: float) -> None:
@@ -24,4 +23,4 @@ def maintain(database: Database, now_epoch_s: float) -> None:
     """
     maintain_series(database, int(now_epoch_s * MILLI))
     drop_plans(database, now_epoch_s - PLANS_KEPT_S)
-    drop_wishes(database, now_epoch_s - WISHES_KEPT_S)
+    drop_sessions(database, now_epoch_s - KEPT_DAYS["energy"] * SECONDS_PER_DAY)

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Table, and_, delete, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from interfaces.domain.units import MILLI, SECONDS_PER_DAY, Floats, Ints
+from optimizer.store.charging import Sighting, note_sightings
 from optimizer.store.database import Database
 from optimizer.store.partitions import Partition, drop_before, ensure, partition_of
 from optimizer.store.tables import energy, live, messages
@@ -53,7 +54,8 @@ class Sample:
 @dataclass(frozen=True, slots=True)
 class Told:
     """One message: ``session`` and ``seq`` tell it from all others of its controller. ``at_ms``: when the fact held;
-    ``body`` where it is kept whole; ``samples`` for one of the series. ``historical``: it comes from the site's spool.
+    ``body`` where it is kept whole; ``samples`` for one of the series; ``sightings`` of sessions. ``historical``: it
+    comes from the site's spool.
     """
 
     site: str
@@ -65,6 +67,7 @@ class Told:
     body: str | None = None
     series: Series = "live"
     samples: tuple[Sample, ...] = ()
+    sightings: tuple[Sighting, ...] = ()
     historical: bool = False
 
 
@@ -108,6 +111,7 @@ def add_messages(database: Database, told: Sequence[Told], now_ms: int) -> Store
             for series in _TABLES:
                 rows = [_row(m, s) for m, samples in fresh if m.series == series for s in samples]
                 _write(connection, series, rows)
+            note_sightings(connection, _sightings(fresh, now_ms))
     except IntegrityError as error:
         return UnknownSite(str(error.orig).strip().partition("\n")[0])
     rows_stored = sum(len(samples) for _, samples in fresh)
@@ -152,6 +156,17 @@ def maintain_series(database: Database, now_ms: int) -> int:
 def _within(message: Told, now_ms: int) -> tuple[Sample, ...]:
     oldest_ms = now_ms - KEPT_DAYS[message.series] * DAY_MS
     return tuple(s for s in message.samples if oldest_ms <= s.time_ms <= now_ms + FUTURE_MS and abs(s.value) <= LARGEST)
+
+
+def _sightings(fresh: Sequence[tuple[Told, tuple[Sample, ...]]], now_ms: int) -> dict[str, list[Sighting]]:
+    """Of new messages by site, as far as values of their time are kept."""
+    oldest_ms = now_ms - KEPT_DAYS["live"] * DAY_MS
+    found: dict[str, list[Sighting]] = {}
+    for message, _ in fresh:
+        for one in message.sightings:
+            if oldest_ms <= one.at_epoch_s * MILLI <= now_ms + FUTURE_MS and abs(one.energy_kwh) <= LARGEST:
+                found.setdefault(message.site, []).append(one)
+    return found
 
 
 def _part(series: Series, time_ms: int) -> Partition:

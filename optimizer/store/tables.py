@@ -98,20 +98,16 @@ charging_sessions: Final = Table(
     metadata,
     Column("site_id", ID, ForeignKey("sites.id"), primary_key=True),
     Column("evse", ID, primary_key=True),
-    Column("plugged_in_epoch_s", Double, primary_key=True),
+    Column("plugged_in_epoch_s", Double, primary_key=True, index=True),
     Column("plugged_out_epoch_s", Double, doc="none while the car is there"),
     Column("tag", Text),
     Column("energy_kwh", Double, nullable=False),
-)
-
-wishes: Final = Table(
-    "wishes",
-    metadata,
-    Column("site_id", ID, ForeignKey("sites.id"), primary_key=True),
-    Column("evse", ID, primary_key=True),
-    Column("plugged_in_epoch_s", Double, primary_key=True),
-    Column("body", Text, nullable=False, doc="the target as JSON"),
-    Column("told_epoch_s", Double, nullable=False),
+    Column("seen_epoch_s", Double, nullable=False, doc="of the newest status that showed it"),
+    Column("target_source", String(16), doc="whose word counts; none before the first plan for it"),
+    Column("target_asked", Text, doc="in the words of whoever asked"),
+    Column("target_kwh", Double, doc="planned for, since plug-in"),
+    Column("departure_epoch_s", Double),
+    Column("issued_epoch_s", Double, doc="of the target"),
 )
 
 planning: Final = Table(

@@ -14,6 +14,7 @@ from interfaces.domain.wire_live import Live
 from interfaces.domain.wire_topics import Address
 from optimizer.service.ingest import Arrival, StoreError
 from optimizer.service.sql_telemetry import SqlTelemetry
+from optimizer.store.charging import ChargingSession, sessions_of
 from optimizer.store.database import Database
 from optimizer.store.registry import Controller, put_controller
 from optimizer.store.series import Series, read_series
@@ -36,6 +37,18 @@ def live(seq: int, offset_s: float = 0.0, *, historical: bool = False, power_kw:
     car = replace(CAR, power_kw=power_kw)
     status = LiveStatus("north", "v1", at, "plan", 1, None, (GRID,), (car,))
     return Arrival(ADDRESS, Live(Head(1, seq, at, historical=historical), whole=status), status, at)
+
+
+def car_at(
+    seq: int, offset_s: float, *, begin: float = -600.0, kwh: float | None = None, tag: str | None = None,
+    historical: bool = False,
+) -> Arrival:  # fmt: skip
+    """A status with a car that has drawn so much, or without one."""
+    arrival = live(seq, offset_s, historical=historical)
+    assert arrival.status is not None
+    begin_s = None if kwh is None else NOW + begin
+    car = replace(CAR, plugged_in_epoch_s=begin_s, energy_kwh=kwh or 0.0, tag=tag)
+    return replace(arrival, status=replace(arrival.status, assets=(car,)))
 
 
 def rows(database: Database, asset: str, quantity: str, series: Series = "live") -> list[tuple[int, float]]:
@@ -89,6 +102,35 @@ def test_what_fills_a_gap_later_does_not_seem_to_hold_after_it(database, telemet
     assert rows(database, "car-1", "power_kw") == [(0, 7.0), (10_000, 9.0), (20_000, 7.0)]
 
 
+def test_sessions_are_put_together_however_often_a_message_comes(database, telemetry):
+    told = [car_at(1, 0.0, kwh=1.5), car_at(2, 10.0, kwh=1.6), car_at(3, 20.0, kwh=1.7, tag="t\0g"), car_at(4, 30.0)]
+    for arrival in told:
+        assert telemetry.add([arrival]) is None
+    ended = ChargingSession("car-1", NOW - 600.0, NOW + 30.0, "tg", 1.7, NOW + 20.0)
+    assert sessions_of(database, "north", 0.0) == (ended,)
+    again = SqlTelemetry(database, now_s=lambda: 0.0, now_epoch_s=lambda: NOW)
+    assert again.add([*told, *told]) is None
+    assert sessions_of(database, "north", 0.0) == (ended,)
+
+
+def test_a_session_goes_on_over_a_restart_and_its_spool_ends_it(database, telemetry):
+    assert telemetry.add([car_at(1, 0.0, kwh=1.5)]) is None
+    again = SqlTelemetry(database, now_s=lambda: 0.0, now_epoch_s=lambda: NOW)
+    assert again.add([car_at(9, 900.0, begin=850.0, kwh=0.1)]) is None
+    assert [one.plugged_out_epoch_s for one in sessions_of(database, "north", 0.0)] == [NOW + 850.0, None]
+    spool = [car_at(2, 300.0, kwh=4.0, historical=True), car_at(3, 310.0, historical=True)]
+    assert again.add(spool) is None
+    first, second = sessions_of(database, "north", 0.0)
+    assert (first.plugged_out_epoch_s, first.energy_kwh) == (NOW + 310.0, 4.0)
+    assert (second.plugged_in_epoch_s, second.plugged_out_epoch_s) == (NOW + 850.0, None)
+
+
+def test_what_no_session_can_be_is_none(database, telemetry):
+    wrong = [car_at(1, 0.0, begin=1e300, kwh=1.0), car_at(2, 10.0, begin=-NOW, kwh=1.0), car_at(3, 20.0, kwh=1e301)]
+    assert telemetry.add([*wrong, car_at(4, 10.0 - 40 * 86_400, begin=-41 * 86_400, kwh=1.0)]) is None
+    assert sessions_of(database, "north", -1e12) == ()
+
+
 def test_made_up_names_do_not_fill_the_memory(telemetry, monkeypatch):
     monkeypatch.setattr("optimizer.service.sql_telemetry.MOST_SERIES", 20)
     for k in range(30):
@@ -96,7 +138,7 @@ def test_made_up_names_do_not_fill_the_memory(telemetry, monkeypatch):
         assert arrival.status is not None
         status = replace(arrival.status, assets=(replace(CAR, id=f"car-{k}"),))
         assert telemetry.add([replace(arrival, status=status)]) is None
-    assert len(telemetry._last) <= 20 + 10, "one batch more at most"
+    assert len(telemetry._memory.last) <= 20 + 10, "one batch more at most"
 
 
 def test_energy_goes_to_its_own_series_with_its_quality(database, telemetry):

@@ -1,4 +1,4 @@
-"""Who there is, keys, codes, sessions and wishes: the same on both databases."""
+"""Who there is, keys and codes: the same on both databases."""
 
 from __future__ import annotations
 
@@ -19,15 +19,6 @@ from optimizer.store.keys import (
     put_signing_key,
     redeem,
     signing_keys_at,
-)
-from optimizer.store.people import (
-    ChargingSession,
-    StoredWish,
-    drop_wishes,
-    put_sessions,
-    put_wish,
-    sessions_of,
-    wishes_of_site,
 )
 from optimizer.store.registry import Controller, StoredSite, controllers_of, put_controller, put_sites, sites_of
 from tests.optimizer.store.kit import NOW, with_sites
@@ -114,26 +105,3 @@ def test_two_boxes_at_the_same_moment_and_one_code(url):
         thread.join()
     first.close()
     assert sorted(found, key=str) == [None, None, None, "north-1"]
-
-
-def test_sessions_grow_and_end(database):
-    with_sites(database, "north", "south")
-    began = ChargingSession("car-1", NOW, None, "tag", 0.5)
-    put_sessions(database, "north", [began, replace(began, plugged_in_epoch_s=NOW - 100.0)])
-    put_sessions(database, "south", [began])
-    put_sessions(database, "north", [replace(began, plugged_out_epoch_s=NOW + 60.0, energy_kwh=3.0)])
-    assert sessions_of(database, "north", NOW) == (ChargingSession("car-1", NOW, NOW + 60.0, "tag", 3.0),)
-    assert len(sessions_of(database, "north", NOW - 100.0)) == 2
-
-
-def test_the_newest_word_about_a_session_counts(database):
-    with_sites(database, "north")
-    put_wish(database, "north", StoredWish("car-1", NOW, '{"unit": "kwh"}', NOW))
-    put_wish(database, "north", StoredWish("car-1", NOW, '{"unit": "km"}', NOW + 5))
-    put_wish(database, "north", StoredWish("car-0", NOW, "{}", NOW))
-    assert [(w.evse, w.target) for w in wishes_of_site(database, "north")] == [
-        ("car-0", "{}"),
-        ("car-1", '{"unit": "km"}'),
-    ]
-    assert drop_wishes(database, NOW + 1) == 1
-    assert [w.evse for w in wishes_of_site(database, "north")] == ["car-1"]
