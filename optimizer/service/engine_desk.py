@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final, TypeVar
 
@@ -17,6 +17,7 @@ from interfaces.domain.plan_text import plan_of_text
 from interfaces.drivers.clock import Clock
 from optimizer.core.problem import Problem
 from optimizer.service.engine import Engine
+from optimizer.store.charging import SessionTarget, note_targets
 from optimizer.store.database import Database, StoreError
 from optimizer.store.planning import newest_plans, put_problems, take_sequence
 
@@ -55,6 +56,7 @@ class EngineDesk:
         self._database, self._open_engine, self._now_s = database, open_engine, now_s
         self._engine: Engine | None = None
         self._rest_until_s = float("-inf")
+        self._noted: dict[tuple[str, str], SessionTarget] = {}
 
     @property
     def away(self) -> bool:
@@ -77,6 +79,16 @@ class EngineDesk:
     def sequence(self, site: str, given: int) -> int | None:
         """The site's next sequence, for a plan that is made here; None where the store does not answer."""
         return self._asked(lambda _: take_sequence(self._database, site, given))
+
+    def note_targets(self, targets: Iterable[SessionTarget]) -> None:
+        """Note what sessions were planned for, where it is something new. One whose session the store has not heard of
+        yet comes again with the next plan.
+        """
+        undated = {target: replace(target, issued_epoch_s=0.0) for target in targets}
+        new = [one for one, plain in undated.items() if self._noted.get((one.site, one.evse)) != plain]
+        if new:
+            found = self._asked(lambda _: note_targets(self._database, new)) or ()
+            self._noted |= {(one.site, one.evse): undated[one] for one in found}
 
     def _put(self, engine: Engine, handed: Sequence[Handed], now_epoch_s: float) -> bool:
         for lease_s, alike in groupby(sorted(handed, key=lambda one: one.lease_s), key=lambda one: one.lease_s):

@@ -24,7 +24,7 @@ from interfaces.sources.prices.zones import Zone
 from optimizer.core.check import AHEAD_S as STATE_AHEAD_S
 from optimizer.core.check import refusals
 from optimizer.core.codec import problem_to_json
-from optimizer.core.compile import compile_problem
+from optimizer.core.compile import Compiled, compile_problem
 from optimizer.core.planning import Refused
 from optimizer.core.problem import Problem
 from optimizer.core.problem_money import Dynamic
@@ -36,7 +36,7 @@ from optimizer.service.horizon import Issued, SitePlanner
 from optimizer.service.outlook import Models
 from optimizer.service.port import LinkError, SiteLink, Wish
 from optimizer.service.record import PLAN_EVERY_S, SiteRecord
-from optimizer.service.wanted import ScheduleFile, entries_of, targets_of, wishes_of
+from optimizer.service.wanted import ScheduleFile, entries_of, session_targets, targets_of, wishes_of
 
 log = logging.getLogger(__name__)
 
@@ -260,7 +260,7 @@ class Rolling:
             entries = entries_of(trips, site.planner.record.settings.default_target, now_epoch_s)
             site.planner.record = replace(site.planner.record, schedule=(*site.task.record.schedule, *entries))
             site.planner.happened("a schedule")
-        site.conditions.say_all("schedule:", {f"schedule:{f.path.name}": _first(f) for f in files if f.problems})
+        site.conditions.say_all("schedule:", {f"schedule:{f.path.name}": f.trouble for f in files if f.trouble})
 
     def _prices(self, site: _Site, market: Market, series: PriceSeries, now_epoch_s: float) -> None:
         quarter = int(now_epoch_s // SECONDS_PER_QUARTER)
@@ -311,6 +311,7 @@ class Rolling:
         site.conditions.say("simple", "" if made.planned.status == "optimal" else f"the plan is {made.planned.status}")
         site.conditions.say_all("late:", {f"late:{event.evse}": event.text for event in made.planned.events})
         error = _sent(site.task.link, made)
+        self._note_targets(made.problem, made.planned.compiled, made.plan)
         site.conditions.say("unsent", "" if error is None else error.reason)
         if error is not None:
             planner.happened("the last plan was not sent")
@@ -353,13 +354,18 @@ class Rolling:
         for key in ("engine", "refused", "simple"):
             site.conditions.say(key, "")
         site.conditions.say_all("late:", {})  # a plan does not say who will not be ready; only its solver knows
-        targets = targets_of(handed.problem, compile_problem(handed.problem), plan)
-        error = site.task.link.send_targets(targets)
+        compiled = compile_problem(handed.problem)
+        error = site.task.link.send_targets(targets_of(handed.problem, compiled, plan))
+        self._note_targets(handed.problem, compiled, plan)
         site.conditions.say("unsent", "" if error is None else error.reason)
         if error is not None:
             site.planner.happened("the last targets were not sent")
         text = f"plan {plan.sequence} ({handed.reason}), of the engine, {len(plan.planned_import_mw)} steps"
         return Outcome(site.id, text, plan.sequence)
+
+    def _note_targets(self, problem: Problem, compiled: Compiled, plan: Plan) -> None:
+        if self._desk is not None:
+            self._desk.note_targets(session_targets(problem, compiled, plan))
 
 
 def _refused(site: _Site, reason: str, reasons: tuple[str, ...]) -> Outcome:
@@ -379,12 +385,6 @@ def _sent(link: SiteLink, made: Issued) -> LinkError | None:
     """Targets first: the site is never left with a plan and the targets of another one."""
     targets = targets_of(made.problem, made.planned.compiled, made.plan)
     return link.send_targets(targets) or link.send_plan(made.plan)
-
-
-def _first(file: ScheduleFile) -> str:
-    rest = len(file.problems) - 1
-    more = f" (and {rest} more)" if rest else ""
-    return f"{file.problems[0].where}: {file.problems[0].message}{more}"
 
 
 def _distinct(tasks: Iterable[SiteTask]) -> list[AnyFeed]:

@@ -26,6 +26,7 @@ from optimizer.core.problem_state import ScheduleEntry, Target
 from optimizer.core.problem_types import STEP_S
 from optimizer.service.memory import SESSION_JITTER_S, SiteMemory
 from optimizer.service.port import Wish
+from optimizer.store.charging import SessionTarget
 
 AGAIN_S: Final[float] = 6 * SECONDS_PER_HOUR
 """Recurring events of a calendar are expanded anew after this, also when the file is the same."""
@@ -67,6 +68,14 @@ class ScheduleFile:
         if found.trips or not found.problems:  # a damaged file says nothing about the departures it had
             self.trips = found.trips
         return self.trips != before
+
+    @property
+    def trouble(self) -> str:
+        """The first problem and how many more there are, in one sentence."""
+        if not self.problems:
+            return ""
+        first, rest = self.problems[0], len(self.problems) - 1
+        return f"{first.where}: {first.message}" + (f" (and {rest} more)" if rest else "")
 
     def _parsed(self, body: bytes, now_epoch_s: float) -> Schedule:
         name, suffix = self.path.name, self.path.suffix.lower()
@@ -133,4 +142,23 @@ def targets_of(problem: Problem, compiled: Compiled, plan: Plan) -> Targets:
         price_start_epoch_s=float(compiled.steps.quarter_epoch_s[0]),
         price_step_s=STEP_S,
         price_eur_per_kwh=np.asarray(compiled.instance.grid.import_eur_per_kwh, dtype=np.float64),
+    )
+
+
+def session_targets(problem: Problem, compiled: Compiled, plan: Plan) -> tuple[SessionTarget, ...]:
+    """What each car that is here is planned for and by whose word, for the store."""
+    sessions = problem.state.sessions
+    return tuple(
+        SessionTarget(
+            site=problem.site.id,
+            evse=need.evse,
+            plugged_in_epoch_s=session.plugged_in_epoch_s,
+            source=need.source,
+            asked=need.asked,
+            energy_kwh=round(need.energy_kwh + session.delivered_kwh, 1),
+            departure_epoch_s=float(round(need.departure_epoch_s)),
+            issued_epoch_s=plan.issued_epoch_s,
+        )
+        for session, need in zip(sessions, compiled.needs[: len(sessions)], strict=True)
+        if session.arrives_epoch_s is None
     )

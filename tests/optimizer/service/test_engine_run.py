@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time as real
 from collections.abc import Iterable, Iterator
@@ -26,6 +27,7 @@ from optimizer.service.rolling import Outcome, Rolling, SiteTask
 from optimizer.service.solver_pool import SolverPool
 from optimizer.service.solving import Solver
 from optimizer.service.sql_telemetry import SqlTelemetry
+from optimizer.store.charging import Sighting, note_sightings, targets_of_site
 from optimizer.store.database import Database
 from optimizer.store.planning import newest_plans
 from optimizer.store.registry import addresses
@@ -34,7 +36,7 @@ from tests.optimizer.fleet import PATIENCE_S
 from tests.optimizer.service.test_broker_run import arrivals
 from tests.optimizer.service.test_ingest import HERE, Site
 from tests.optimizer.service.test_run_command import ENTRY, configured, run, told
-from tests.optimizer.service.yard import Yard, task_of
+from tests.optimizer.service.yard import Car, Yard, task_of
 from tests.optimizer.store.kit import with_sites
 
 pytestmark = pytest.mark.xdist_group("engine")
@@ -169,6 +171,32 @@ def test_without_workers_the_listener_plans_after_a_minute_with_a_sequence_of_th
         assert newest_plans(listener.database, ["yard"]) == ()
     with listening(store, folder) as other:
         assert other.planned() == 2
+
+
+def test_what_each_session_was_planned_for_and_by_whose_word_is_in_the_store(tmp_path):
+    folder = tmp_path / "yard"
+    with listening(tmp_path / "store.db", folder) as listener:
+        now = listener.time.epoch_s
+        listener.yard.cars["left"] = Car(None, now - 600.0, now + 86_400.0, 20.0)
+        assert listener.planned() == 1
+        assert targets_of_site(listener.database, "yard", 0.0) == (), "no controller told the store of the session"
+        with listener.database.begin() as connection:
+            seen = [Sighting("left", now, now - 600.0), Sighting("right", now, now - 60.0)]
+            note_sightings(connection, {"yard": seen})
+        assert listener.planned(PERIOD_S) == 2
+        (noted,) = targets_of_site(listener.database, "yard", 0.0)
+        sent = targets(folder)
+        assert (noted.evse, noted.source, noted.issued_epoch_s) == ("left", "site", sent.issued_epoch_s)
+        assert noted.energy_kwh == pytest.approx(sent.targets[0].energy_wh / 1000, abs=0.1)
+        wish = {"evse": "left", "plugged_in_epoch_s": now - 600.0, "target": {"unit": "kwh", "amount": 17.0}}
+        (folder / "wishes.json").write_text(json.dumps([wish]))
+        assert listener.planned(PERIOD_S) == 3
+        (noted,) = targets_of_site(listener.database, "yard", 0.0)
+        assert (noted.source, noted.asked, noted.energy_kwh) == ("session", "17 kWh", 17.0)
+        assert noted.issued_epoch_s == targets(folder).issued_epoch_s
+        assert listener.planned(PERIOD_S) == 4
+        assert targets_of_site(listener.database, "yard", 0.0) == (noted,), "nothing new"
+        assert listener.conditions() == {}
 
 
 def test_a_bug_at_the_desk_ends_nobodys_plans(tmp_path):
