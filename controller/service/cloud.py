@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from controller.service.cloud_inbox import CloudInbox, Here
-from controller.service.command_inbox import CommandHere, CommandInbox, KeepWindow
+from controller.service.command_inbox import CommandHere, CommandInbox
 from controller.service.command_judge import CommandSite
 from controller.service.health import Known
+from controller.service.journal_window import FOLDER, Hold, JournalWindow
 from controller.service.kept import Kept
 from controller.service.messages import Entry, PlanInForce
 from controller.service.plan_inbox import Mark, Site
@@ -40,7 +41,7 @@ class CloudSide:
         config: ServiceConfig,
         known: Callable[[], Known],
         tell_field: Callable[[Any], None],
-        keep_window: KeepWindow,
+        hold: Hold,
     ) -> None:
         self._config, self._known = config, known
         self._started = False
@@ -48,13 +49,17 @@ class CloudSide:
         told = config.telemetry
         bounds = Bounds(told.max_mb << 20, told.max_days * SECONDS_PER_DAY)
         kept = Kept(config.state_dir / "state.db")
-        self._commands = CommandInbox(kept, self._command_here, tell_field, keep_window, config.state_dir / "proposals")
+        window = JournalWindow(config.journal_dir / FOLDER, kept, hold)
+        self._commands = CommandInbox(
+            kept, self._command_here, tell_field, window.begin, config.state_dir / "proposals"
+        )
         self._inbox = CloudInbox(kept, self._here, tell_field, self._commands.decide)
         self._uplink = Uplink(
             UplinkConfig(config.state_dir, lambda: self._access, bounds, told.mode, told.live_s),
             known,
             self._inbox,
             random.Random(),  # noqa: S311  spreads reconnects, keeps no secret
+            window=window,
         )
 
     @property
@@ -138,10 +143,10 @@ def cloud_of(
     config: ServiceConfig,
     known: Callable[[], Known],
     tell_field: Callable[[Any], None],
-    keep_window: KeepWindow,
+    hold: Hold,
 ) -> CloudSide | None:
     """The way to the cloud; None where the service file has none."""
-    return CloudSide(config, known, tell_field, keep_window) if is_wanted(config) else None
+    return CloudSide(config, known, tell_field, hold) if is_wanted(config) else None
 
 
 def with_plan(entry: Entry, in_force: PlanInForce | None) -> ScanRecord:

@@ -48,8 +48,8 @@ MOST_ANSWERS: Final = 2000
 REMEMBERED_S: Final = 2 * LONGEST_COMMAND_S
 """A command that comes again later than this has expired, and is refused for that."""
 
-KeepWindow = Callable[[float, float], int]
-"""Keep the journal between two moments (UTC) from being overwritten; how many segments that are."""
+SendWindow = Callable[[str, SendJournal, float], tuple[AnswerCode, str]]
+"""Begin to send a window of the journal for a command, at this moment (UTC); what to answer. May raise OSError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +90,11 @@ class CommandInbox:
         kept: Kept,
         here: Callable[[], CommandHere | None],
         tell_field: Callable[[StandingOrders], None],
-        keep_window: KeepWindow,
+        send_window: SendWindow,
         proposals: Path,
     ) -> None:
         self._kept, self._here, self._tell_field = kept, here, tell_field
-        self._keep_window, self._proposals = keep_window, proposals
+        self._send_window, self._proposals = send_window, proposals
         self._memory: _Memory | None = None
         self._owed = False
         self._trusted = True
@@ -153,7 +153,7 @@ class CommandInbox:
         standing, outcome = obeyed(before, command, here.site)
         match command.order:
             case SendJournal():
-                outcome = await asyncio.to_thread(self._journal, command.id, command.order)
+                outcome = await asyncio.to_thread(self._journal, command.id, command.order, now_epoch_s)
             case ProposeConfiguration():
                 code, text = await asyncio.to_thread(propose, self._proposals, command.id, command.order.text)
                 outcome = Outcome(command.id, code, text)
@@ -167,15 +167,13 @@ class CommandInbox:
             self._tell_field(message_of(standing, now_epoch_s))
         return outcome
 
-    def _journal(self, name: str, order: SendJournal) -> Outcome:
+    def _journal(self, name: str, order: SendJournal, now_epoch_s: float) -> Outcome:
         """Reads the disk, which may hang."""
         try:
-            count = self._keep_window(order.from_epoch_s, order.to_epoch_s)
+            code, text = self._send_window(name, order, now_epoch_s)
         except OSError as error:
             return Outcome(name, AnswerCode.NOT_POSSIBLE, f"the journal cannot be read: {error.strerror or error}")
-        if not count:
-            return Outcome(name, AnswerCode.NOT_POSSIBLE, "no journal of that time is left here")
-        return Outcome(name, AnswerCode.DONE, f"{count} journal files of that time are kept for support")
+        return Outcome(name, code, text)
 
     async def _remembered(self) -> _Memory:
         """From memory or from before the restart; what is no such thing is as if nobody had ordered anything.

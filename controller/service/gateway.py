@@ -7,6 +7,7 @@ is answered while a disk is slow.
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
@@ -15,6 +16,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -67,7 +69,11 @@ LOOK_EVERY_S: Final = 1.0
 JOURNAL_QUEUE: Final = 600
 """Two minutes of scans."""
 JOURNAL_CLOSE_S: Final = 5.0
+HOLD_S: Final = 30.0
+"""A disk that is slower than this is one that hangs."""
 SECONDS_PER_MINUTE: Final = 60
+
+_Held = tuple[Future[list[Path]], KeepWindow, Path]
 
 
 class JournalThread:
@@ -75,7 +81,7 @@ class JournalThread:
 
     def __init__(self, ring: JournalRing) -> None:
         self._ring = ring
-        self._waiting: queue.Queue[tuple[Any, bytes] | None] = queue.Queue(JOURNAL_QUEUE)
+        self._waiting: queue.Queue[tuple[Any, bytes] | _Held | None] = queue.Queue(JOURNAL_QUEUE)
         self._dropped = 0
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
@@ -99,11 +105,15 @@ class JournalThread:
         except queue.Full:
             self._dropped += isinstance(message, Entry)
 
-    def keep_window(self, from_epoch_s: float, to_epoch_s: float) -> int:
-        """Keep the scans between two moments (UTC); how many segments hold any."""
-        window = KeepWindow(from_epoch_s, to_epoch_s)
-        self.put(window, b"")
-        return self._ring.window(window)
+    def hold(self, window: KeepWindow, folder: Path) -> list[Path]:
+        """``JournalRing.hold`` behind what waits already, in the thread that writes. Raises OSError."""
+        held: Future[list[Path]] = Future()
+        try:
+            self._waiting.put((held, window, folder), timeout=JOURNAL_CLOSE_S)
+            return held.result(HOLD_S)
+        except (queue.Full, TimeoutError) as error:
+            held.cancel()
+            raise OSError(errno.ETIMEDOUT, "its disk does not answer") from error
 
     def close(self) -> None:
         """Write what waits, within a bounded time."""
@@ -115,7 +125,16 @@ class JournalThread:
 
     def _run(self) -> None:
         while (item := self._waiting.get()) is not None:
-            self._ring.take(*item)
+            if len(item) == 2:
+                self._ring.take(*item)
+                continue
+            held, window, folder = item
+            if not held.set_running_or_notify_cancel():
+                continue
+            try:
+                held.set_result(self._ring.hold(window, folder))
+            except OSError as error:
+                held.set_exception(error)
         self._ring.close()
 
 
@@ -138,7 +157,7 @@ class Gateway:
         self._notifier = Notifier()
         self._remote = RemoteChargers(config.zaptec, monotonic_s, time.sleep)
         self._enrolling = None if config.enrolment is None else Enrolling(config, config.enrolment)
-        self._cloud = cloud_of(config, self.known, self._tell_field, self._journal.keep_window)
+        self._cloud = cloud_of(config, self.known, self._tell_field, self._journal.hold)
         registry = CollectorRegistry()
         registry.register(SiteCollector(self.known, monotonic_s))
         pages = {"/health": self._health, "/view": lambda: view(self.known())}

@@ -47,7 +47,7 @@ class RingBounds:
 
 @dataclass(frozen=True, slots=True)
 class KeepWindow:
-    """Pin what was written between two moments (UTC): somebody will ask for it."""
+    """Two moments (UTC): somebody asked for what was written between them."""
 
     from_epoch_s: float
     to_epoch_s: float
@@ -135,19 +135,18 @@ class JournalRing:
                 self._snapshot(message, packed)
             case Entry():
                 self._entry(message, packed)
-            case KeepWindow():
-                self._keep_window(message)
 
-    def window(self, window: KeepWindow) -> int:
-        """How many segments hold scans of a window. Reads the folder."""
-        return len(covering(segments(self._folder), window))
-
-    def _keep_window(self, window: KeepWindow) -> None:
+    def hold(self, window: KeepWindow, folder: Path) -> list[Path]:
+        """Give each segment that holds scans of a window a second name in ``folder``, which outlives the first; oldest
+        first. What was taken so far is in them. Raises OSError.
+        """
+        if self._writer is not None:
+            self._writer.flush()
+        held = []
         for path in covering(segments(self._folder), window):
-            if self._writer is not None and path == self._writer.path:
-                self._pin(self._writer)
-            elif PINNED not in path.name:
-                path.rename(_pinned(path))
+            held.append(folder / path.name.replace(PINNED, ""))
+            held[-1].hardlink_to(path)
+        return held
 
     def _snapshot(self, message: Snapshot, packed: bytes) -> None:
         """A place to begin: a new segment where one is due, else a mark to find the way again."""

@@ -29,6 +29,7 @@ from interfaces.domain.wire import (
     write,
 )
 from interfaces.domain.wire_head import SCHEMA, Head
+from interfaces.domain.wire_journal import JournalPiece
 from interfaces.domain.wire_live import Known, live_of
 from interfaces.domain.wire_topics import Kind
 
@@ -138,6 +139,11 @@ class Teller:
         """Another configuration is in force."""
         versions = config_version(setup), setup.params.topology.version
         return self._say(Kind.CONFIG, self._epoch_s(), lambda head: ConfigVersion(head, *versions, software))
+
+    def piece(self, piece: JournalPiece) -> tuple[Head, bytes]:
+        """A piece of the journal under its name; who sends it keeps it."""
+        head = self._head(self._epoch_s())
+        return head, write(replace(piece, head=head))
 
     def answer(self, kind: Kind, message: Callable[[Head], Message]) -> Saying:
         """What was decided about a plan or a command; the caller writes it around its head."""

@@ -18,6 +18,7 @@ from typing import Final, Protocol
 
 from controller.service.happenings import Happenings, place_of
 from controller.service.health import Known, alarm_key, problems
+from controller.service.journal_window import JournalWindow
 from controller.service.kept import Kept
 from controller.service.quarter import Quarter, Quarters
 from controller.service.site_setup import SiteSetup
@@ -48,6 +49,8 @@ MOST_QUARTERS: Final = 200
 """Quarters remembered while nobody has said yet who this box is to the cloud."""
 REBIRTH_S: Final = 10.0
 AGAIN_S: Final = 5.0
+NOT_TAKEN_S: Final = 60.0
+"""A piece of the journal that the broker did not take leaves a gap in the numbers; this often at most."""
 SESSION, QUARTER, OPEN_EVENTS = "session", "quarter", "open_events"
 
 Answer = tuple[Kind, Callable[[Head], Message]]
@@ -94,9 +97,11 @@ class Uplink:
         inbound: Inbound,
         rng: random.Random,
         times: Times | None = None,
+        window: JournalWindow | None = None,
     ) -> None:
         times = Times() if times is None else times
         self._config, self._known, self._inbound, self._rng, self._times = config, known, inbound, rng, times
+        self._window = window
         folder, bounds = config.state_dir, config.bounds
         self._spools = Spools(
             Spool(folder / "state.db", bounds, self._trusted_epoch_s, synchronous="FULL"),
@@ -128,12 +133,13 @@ class Uplink:
         """Until cancelled; then everything is on disk."""
         await asyncio.to_thread(self._resume)
         threads = [SpoolThread(self._spools.events), SpoolThread(self._spools.telemetry)]
-        speaking = asyncio.create_task(self._for_ever(self._speak))
+        beside = [asyncio.create_task(self._for_ever(one)) for one in (self._speak, self._send_journal)]
         try:
             await self._for_ever(self._serve)
         finally:
-            speaking.cancel()
-            await asyncio.gather(speaking, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             await asyncio.to_thread(self._keep)
             await asyncio.gather(*(asyncio.to_thread(thread.close) for thread in threads))
 
@@ -234,6 +240,22 @@ class Uplink:
             self._keep_due_s = now_s + KEEP_EVERY_S
             await asyncio.to_thread(self._keep)
 
+    async def _send_journal(self) -> None:
+        """One piece of the journal that somebody asked for, a second and behind everything else."""
+        line, window, now_s = self._line, self._window, self._times.now_s()
+        if window is None or window.rests:
+            return
+        patience_s = line.confirm_s if line is not None and line.is_idle else None
+        found = await asyncio.to_thread(window.next, now_s, self._trusted_epoch_s(), patience_s)
+        if line is None or found is None:
+            return
+        number, piece = found
+        head, payload = self._teller.piece(piece)
+        window.sending(number, head, now_s)
+        if not await line.told(Kind.JOURNAL, payload):
+            window.not_sent(head)
+            await self._times.sleep(NOT_TAKEN_S)
+
     def _tell_live(self, line: Line, known: Known, setup: SiteSetup) -> None:
         now_s, record = self._times.now_s(), known.record
         if record is None or now_s - known.record_s > FRESH_S or now_s < self._live_due_s:
@@ -290,6 +312,8 @@ class Uplink:
     def _receipt(self, line: Line, receipt: Receipt | WireRefusal) -> None:
         if isinstance(receipt, Receipt):
             line.receipt(receipt)
+            if self._window is not None:
+                self._window.receipt(receipt.stored)
 
     def _trusted_epoch_s(self) -> float | None:
         """UTC, None while the field process says that the wall clock is not to be believed, or says nothing."""

@@ -171,6 +171,21 @@ class Line:
             self._spools.telemetry.arrived(arrived)
         self._sent = [one for one in self._sent if not one.entry.settled]
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether something that is behind everything else may go: nothing waits, and the cloud confirms."""
+        waiting = self._spools.events.resting + self._spools.telemetry.resting
+        return self.is_open and self._confirmed and not waiting
+
+    @property
+    def confirm_s(self) -> float:
+        """What was sent and is without a receipt for so long was not stored."""
+        return self._confirm_s
+
+    async def told(self, kind: Kind, payload: bytes) -> bool:
+        """Send what somebody else keeps until it is confirmed; whether the broker took it."""
+        return await self._tell(kind, payload)
+
     async def leave(self) -> None:
         """Say that we go: the broker tells no will of somebody who takes leave."""
         self._leaving = True

@@ -33,6 +33,7 @@ from interfaces.domain.wire_head import (
     bounded,
     version_refusal,
 )
+from interfaces.domain.wire_journal import JournalPiece
 from interfaces.domain.wire_live import Live
 from interfaces.domain.wire_topics import Kind
 
@@ -233,8 +234,8 @@ class Receipt:
 
 
 Message: TypeAlias = (
-    Birth | State | ConfigVersion | Live | Energy | Event | PlanAck | CommandAnswer | TargetsMessage | Command
-    | RebirthRequest | Receipt
+    Birth | State | ConfigVersion | Live | Energy | Event | PlanAck | CommandAnswer | JournalPiece
+    | TargetsMessage | Command | RebirthRequest | Receipt
 )  # fmt: skip
 M = TypeVar("M")
 
@@ -247,6 +248,7 @@ TYPES: Final[Mapping[Kind, type[Any]]] = {
     Kind.EVENT: Event,
     Kind.PLAN_ACK: PlanAck,
     Kind.ANSWER: CommandAnswer,
+    Kind.JOURNAL: JournalPiece,
     Kind.TARGETS: TargetsMessage,
     Kind.COMMAND: Command,
     Kind.REBIRTH: RebirthRequest,

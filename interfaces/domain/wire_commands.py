@@ -102,7 +102,7 @@ class ChargeNow:
 
 @dataclass(frozen=True, slots=True)
 class SendJournal:
-    """Keep the scans of this window and make them ready for support."""
+    """Send the segments of the journal that hold the scans of this window, as ``JournalPiece`` messages."""
 
     __pydantic_config__ = CLOSED
     from_epoch_s: EpochS

@@ -41,6 +41,7 @@ from interfaces.domain.wire_commands import (
     SolarMode,
 )
 from interfaces.domain.wire_head import Head
+from interfaces.domain.wire_journal import JournalPiece
 from interfaces.domain.wire_live import live_of
 
 EPOCH_S = 1_793_000_000.0
@@ -98,6 +99,10 @@ def examples() -> dict[str, Message]:
         "event": Event(head(5), "104:place-0", True, 104, "ALARM_DISOBEYS", "place-0 draws more", asset="place-0"),
         "plan_ack": PlanAck(head(6), "depot-812", 812, AckCode.REPLAYED, "sequence 812 is not above 812"),
         "answer": CommandAnswer(head(7), "c0ffee00-0001", AnswerCode.DONE, "place-0 is paused"),
+        "journal": JournalPiece(
+            head(8), "c0ffee00-0001", 1, "00000042-20261026T061000Z.swj", 0, 22, JOURNAL_DIGEST,
+            "c3Ryb29td2FjaHQgam91cm5hbCAxCg==",
+        ),
         "targets": targets_message(TARGETS, site="depot", controller="depot-7"),
         "rebirth": RebirthRequest(EPOCH_S, SESSION, "message 17 is missing"),
         "receipt": Receipt(EPOCH_S, ((SESSION - 900, 12, 12), (SESSION, 0, 41))),
@@ -110,6 +115,8 @@ def command(order: Order) -> Command:
     return Command("c0ffee00-0001", "depot-7", "depot", EPOCH_S, EPOCH_S + 60, "j.jansen", "installer", order)
 
 
+JOURNAL_DIGEST = "5ca8aaab1fa1d76ef8c8f4f99760d64fa51868829b885373a572d99c8a4671d7"
+"""SHA-256 of the 22 bytes that every segment begins with."""
 ORDERS_GIVEN: tuple[Order, ...] = (
     LimitCharger("place-0", 10.0, EPOCH_S + 3600),
     Pause("place-0"),

@@ -38,6 +38,7 @@ _TITLES: Final[Mapping[Kind, str]] = {
     Kind.EVENT: "A condition was entered or left",
     Kind.PLAN_ACK: "A plan was taken or refused",
     Kind.ANSWER: "What became of a command",
+    Kind.JOURNAL: "A piece of the journal that was asked for",
     Kind.PLAN: "The plan that holds from now on",
     Kind.TARGETS: "Departures and prices for the site's own rules",
     Kind.COMMAND: "One order of the closed list",

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     EVENT = "event"
     PLAN_ACK = "plan_ack"
     ANSWER = "answer"
+    JOURNAL = "journal"
     PLAN = "plan"
     TARGETS = "targets"
     COMMAND = "command"
@@ -61,6 +62,7 @@ ROUTES: Final[dict[Kind, Route]] = {
     Kind.EVENT: Route("events", up=True),
     Kind.PLAN_ACK: Route("ack", up=True),
     Kind.ANSWER: Route("ack", up=True),
+    Kind.JOURNAL: Route("telemetry", up=True),
     Kind.PLAN: Route("plan", up=False, retained=True),
     Kind.TARGETS: Route("targets", up=False, retained=True),
     Kind.COMMAND: Route("command", up=False),

@@ -1,12 +1,14 @@
 """Folders as the store of what controllers say: what one machine needs without a database.
 
 Per site the folder of its link: statuses as the lines that ``LocalLink`` reads, everything else as
-``messages-YYYY-MM-DD.jsonl``. A message that comes twice may stand there twice: statuses are told apart by their time,
-messages by session and seq. Other messages are kept as long as the statuses.
+``messages-YYYY-MM-DD.jsonl``, a journal that was asked for in ``journal/``. A message that comes twice may stand there
+twice: statuses are told apart by their time, messages by session and seq. Other messages are kept as long as the
+statuses.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -16,12 +18,17 @@ from typing import Final
 
 from interfaces.domain.codec_json import to_json
 from interfaces.domain.wire import write
+from interfaces.domain.wire_journal import JournalPiece
 from interfaces.domain.wire_topics import Address
 from optimizer.service.ingest import Arrival, StoreError, TelemetryStore
+from optimizer.service.journal_files import keep_piece
 from optimizer.service.local_link import STATUS_PREFIX, append_lines
 from optimizer.service.memory import KEEP_DAYS
 
+log = logging.getLogger(__name__)
+
 MESSAGES_PREFIX: Final = "messages-"
+MOST_TOLD: Final = 1000
 
 
 class FolderStore:
@@ -29,6 +36,7 @@ class FolderStore:
 
     def __init__(self, folders: Mapping[Address, Path]) -> None:
         self._folders = dict(folders)
+        self._refused: set[tuple[Address, str]] = set()
 
     def admit(self, address: Address, folder: Path) -> None:
         """From now on this controller is known."""
@@ -41,10 +49,13 @@ class FolderStore:
     def add(self, arrivals: Sequence[Arrival]) -> StoreError | None:
         """Append and sync. What was written before a failure is written again with the next attempt."""
         lines: dict[Path, list[bytes]] = {}
+        pieces: list[tuple[Address, JournalPiece]] = []
         for arrival in arrivals:
             folder = self._folders[arrival.address]
             status = arrival.status
-            if status is None:
+            if isinstance(arrival.message, JournalPiece):
+                pieces.append((arrival.address, arrival.message))
+            elif status is None:
                 path = _day_file(folder, MESSAGES_PREFIX, arrival.received_epoch_s)
                 lines.setdefault(path, []).append(write(arrival.message))
             else:
@@ -56,9 +67,17 @@ class FolderStore:
                     path.parent.mkdir(parents=True, exist_ok=True)
                     _tidy(path)
                 append_lines(path, new, sync=True)
+            for address, piece in pieces:
+                self._tell(address, piece, keep_piece(self._folders[address], piece))
         except OSError as error:
             return StoreError(f"{error.filename}: {error.strerror or error}")
         return None
+
+    def _tell(self, address: Address, piece: JournalPiece, refused: str) -> None:
+        """Each reason once per controller; whoever sends many says nothing new."""
+        if refused and (address, refused) not in self._refused and len(self._refused) < MOST_TOLD:
+            self._refused.add((address, refused))
+            log.warning("journal_refused site=%s window=%s reason=%r", address.site, piece.window, refused)
 
 
 class FoldersAndStore:

@@ -31,6 +31,7 @@ PLAN_FILE: Final = "plan.json"
 TARGETS_FILE: Final = "targets.json"
 WISHES_FILE: Final = "wishes.json"
 STATUS_PREFIX: Final = "status-"
+JOURNAL_FOLDER: Final = "journal"
 _SUFFIX: Final = ".jsonl"
 CHUNK_BYTES: Final[int] = 1_000_000
 """Read at once; a status of 300 chargers takes a tenth of it. A longer line is none."""
@@ -97,6 +98,14 @@ class LocalLink:
         self._offset = 0
         self._left = "", 0
         self._wishes_stamp: tuple[int, int] | None = None
+
+    def expect_window(self, window: str) -> LinkError | None:
+        """A window of the journal is asked for: from now on its pieces are taken."""
+        try:
+            (self._folder / JOURNAL_FOLDER / window).mkdir(parents=True)
+        except OSError as error:
+            return LinkError(f"{self._folder} cannot be written: {error.strerror or error}")
+        return None
 
     def read(self) -> Received | LinkError:
         """The next megabyte of statuses at most, and the wishes where their file has changed."""

@@ -18,7 +18,7 @@ from interfaces.domain.plan import PLAN_SCHEMA, Plan
 from interfaces.domain.plan_text import plan_text
 from interfaces.domain.targets import Targets
 from interfaces.domain.wire import TargetsMessage, targets_message, write
-from interfaces.domain.wire_commands import Command, CommandAnswer, Order, RoleName, may
+from interfaces.domain.wire_commands import Command, CommandAnswer, Order, RoleName, SendJournal, may
 from interfaces.domain.wire_head import MAJOR
 from interfaces.domain.wire_modes import MODES
 from interfaces.domain.wire_topics import Address, Kind
@@ -85,13 +85,17 @@ class MqttSite:
         now_epoch_s = self._epoch_s()
         refused = "" if may(role, order) else f"the role {role} is not enough for {order.do}"
         refused = refused or self._not_readable(Kind.COMMAND, MAJOR)
+        name = str(uuid.uuid4())
+        if not refused and isinstance(order, SendJournal):
+            error = self._folder.expect_window(name)
+            refused = "" if error is None else error.reason
         if refused:
             answer: Future[CommandAnswer | LinkError] = Future()
             answer.set_result(LinkError(refused))
             return answer
         command = Command(
-            str(uuid.uuid4()), self._address.controller, self._address.site, now_epoch_s, now_epoch_s + COMMAND_S,
-            actor, role, order,
+            name, self._address.controller, self._address.site, now_epoch_s, now_epoch_s + COMMAND_S, actor, role,
+            order,
         )  # fmt: skip
         return self._cloud.order(self._address, command, self._signer)
 

@@ -16,6 +16,7 @@ from interfaces.domain.live import AssetLive, LiveStatus, car_connected
 from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_MINUTE, SECONDS_PER_QUARTER
 from interfaces.domain.wire import Energy, Quality, write
 from interfaces.domain.wire_head import Head
+from interfaces.domain.wire_journal import JournalPiece
 from interfaces.domain.wire_topics import Address
 from interfaces.drivers.clock import Clock, epoch_s, monotonic_s
 from optimizer.service.ingest import Arrival, StoreError
@@ -101,6 +102,8 @@ class SqlTelemetry:
         sightings: tuple[Sighting, ...] = ()
         if isinstance(message, Energy):
             samples, body = tuple(_of_energy(message)), None
+        elif isinstance(message, JournalPiece):
+            samples, body = (), None  # it is a file of the site's folder
         elif status is not None:
             samples, body = tuple(self._changed(stream, status, new, follows=follows)), None
             sightings = tuple(self._sighted(stream, status, new, follows=follows))

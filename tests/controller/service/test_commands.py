@@ -152,6 +152,7 @@ class Box:
     epoch_s: float = NOW
     told: list[StandingOrders] = field(default_factory=list)
     segments: int = 3
+    windows: list[tuple[str, SendJournal, float]] = field(default_factory=list)
     knows: bool = True
     trusted: bool = True
 
@@ -163,10 +164,15 @@ class Box:
     def again(self) -> Box:
         """As after a restart."""
         self.inbox = CommandInbox(
-            Kept(self.folder / "state.db"), self.here, self.told.append, lambda _a, _b: self.segments,
+            Kept(self.folder / "state.db"), self.here, self.told.append, self.window,
             self.folder / "proposals",
         )  # fmt: skip
         return self
+
+    def window(self, name: str, order: SendJournal, now_epoch_s: float) -> tuple[AnswerCode, str]:
+        self.windows.append((name, order, now_epoch_s))
+        code = AnswerCode.DONE if self.segments else AnswerCode.NOT_POSSIBLE
+        return code, f"{self.segments} journal files"
 
     def here(self) -> CommandHere | None:
         if not self.knows:
@@ -321,9 +327,12 @@ def test_a_restart_is_answered_not_possible(box):
     assert not box.told
 
 
-def test_a_window_of_the_journal_is_kept_where_there_is_one(box):
+def test_a_window_of_the_journal_is_asked_for_once_and_answered_as_its_sender_says(box):
     window = SendJournal(NOW - 600, NOW)
-    assert "3 journal files" in box.give(window, 1).text
+    for _ in range(2):
+        answer = box.give(window, 1)
+        assert (answer.code, answer.text) == (AnswerCode.DONE, "3 journal files")
+    assert box.windows == [("c0ffee00-0001", window, NOW)]
     box.segments = 0
     assert box.give(window, 2).code is AnswerCode.NOT_POSSIBLE
 
@@ -331,11 +340,11 @@ def test_a_window_of_the_journal_is_kept_where_there_is_one(box):
 def test_a_journal_that_cannot_be_read_is_answered_and_holds_nobody_up(box):
     threads = []
 
-    def broken(_from_s: float, _to_s: float) -> int:
+    def broken(_name: str, _order: SendJournal, _now_s: float) -> tuple[AnswerCode, str]:
         threads.append(threading.current_thread())
         raise OSError(5, "Input/output error")
 
-    box.inbox._keep_window = broken
+    box.inbox._send_window = broken
     answer = box.give(SendJournal(NOW - 60, NOW))
     assert answer.code is AnswerCode.NOT_POSSIBLE
     assert "Input/output error" in answer.text
