@@ -107,6 +107,11 @@ class LocalLink:
             return LinkError(f"{self._folder} cannot be written: {error.strerror or error}")
         return None
 
+    def forget_window(self, window: str) -> None:
+        """It will not come: nothing of it is taken. What has come stays."""
+        with suppress(OSError):
+            (self._folder / JOURNAL_FOLDER / window).rmdir()
+
     def read(self) -> Received | LinkError:
         """The next megabyte of statuses at most, and the wishes where their file has changed."""
         try:

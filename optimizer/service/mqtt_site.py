@@ -12,13 +12,14 @@ import threading
 import uuid
 from concurrent.futures import Future
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 from interfaces.domain.plan import PLAN_SCHEMA, Plan
 from interfaces.domain.plan_text import plan_text
 from interfaces.domain.targets import Targets
 from interfaces.domain.wire import TargetsMessage, targets_message, write
-from interfaces.domain.wire_commands import Command, CommandAnswer, Order, RoleName, SendJournal, may
+from interfaces.domain.wire_commands import AnswerCode, Command, CommandAnswer, Order, RoleName, SendJournal, may
 from interfaces.domain.wire_head import MAJOR
 from interfaces.domain.wire_modes import MODES
 from interfaces.domain.wire_topics import Address, Kind
@@ -97,7 +98,16 @@ class MqttSite:
             name, self._address.controller, self._address.site, now_epoch_s, now_epoch_s + COMMAND_S, actor, role,
             order,
         )  # fmt: skip
-        return self._cloud.order(self._address, command, self._signer)
+        said = self._cloud.order(self._address, command, self._signer)
+        if isinstance(order, SendJournal):
+            said.add_done_callback(partial(self._answered, name))
+        return said
+
+    def _answered(self, window: str, said: Future[CommandAnswer | LinkError]) -> None:
+        """A window that the site does not send is not waited for. Without an answer it may come all the same."""
+        answer = said.result()
+        if isinstance(answer, CommandAnswer) and answer.code is not AnswerCode.DONE:
+            self._folder.forget_window(window)
 
     def _leased(self, plan: Plan) -> Plan:
         """The plan with a lease that lasts until the next one may come."""

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from controller.service.health import Known
+from controller.service.journal_window import JournalWindow
 from controller.service.messages import Hello, Status
 from controller.service.spool_table import Bounds
-from controller.service.uplink import Answer, Times, Uplink, UplinkConfig
+from controller.service.uplink import Answer, Inbound, Times, Uplink, UplinkConfig
 from controller.service.uplink_access import Access
 from interfaces.domain.telemetry import ScanRecord
 from interfaces.domain.wire import CONTENT_TYPE, TYPES, RebirthRequest, Receipt, read, write
@@ -131,12 +132,14 @@ async def uplinked(
     clock: Time | None = None,
     bounds: Bounds = WIDE,
     live_s: float | None = None,
+    inbound: Inbound | None = None,
+    window: JournalWindow | None = None,
 ) -> AsyncIterator[Box]:
     """A running uplink; ended in order afterwards."""
     clock = Time() if clock is None else clock
     site, deciding = Site(clock), Deciding()
     config = UplinkConfig(folder, access, bounds, live_s=live_s)
-    uplink = Uplink(config, site.known, deciding, random.Random(1), clock.times)
+    uplink = Uplink(config, site.known, inbound or deciding, random.Random(1), clock.times, window)
     task = asyncio.create_task(uplink.run())
     try:
         yield Box(uplink, site, deciding, clock)
