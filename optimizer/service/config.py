@@ -22,7 +22,7 @@ from optimizer.core.problem_money import Contract, Tariff
 from optimizer.core.problem_state import Profile, Target, Vehicle
 from optimizer.core.problem_types import MAX_STEPS, Id
 from optimizer.service.broker_run import BrokerEntry, ControllerName, Organisation
-from optimizer.service.config_site import BufferEntry, ChargerEntry
+from optimizer.service.config_site import BatteryEntry, BufferEntry, ChargerEntry
 from optimizer.service.engine_config import EngineEntry
 from optimizer.service.record import PLAN_EVERY_S
 from optimizer.service.wanted import SUFFIXES
@@ -91,6 +91,7 @@ class SiteEntry:
     contract: Contract = field(default_factory=Contract)
     pv: Annotated[tuple[PvEntry, ...], Field(max_length=200)] = ()
     chargers: Annotated[tuple[ChargerEntry, ...], Field(max_length=1000)] = ()
+    batteries: Annotated[tuple[BatteryEntry, ...], Field(max_length=50)] = ()
     buffers: Annotated[tuple[BufferEntry, ...], Field(max_length=200)] = ()
     vehicles: Annotated[tuple[Vehicle, ...], Field(max_length=10_000)] = ()
     profiles: Annotated[tuple[Profile, ...], Field(max_length=10_000)] = ()

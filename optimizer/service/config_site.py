@@ -12,7 +12,7 @@ from interfaces.domain.site_file import Site
 from interfaces.domain.topology import PHASES, AssetKind, Topology
 from interfaces.domain.units import MILLI, kw_from_w
 from interfaces.errors import UserError
-from optimizer.core.problem_facts import BufferFacts, EvseFacts, evses_of
+from optimizer.core.problem_facts import BatteryFacts, BufferFacts, EvseFacts, batteries_of, evses_of
 from optimizer.core.problem_state import Priority
 from optimizer.core.problem_types import Block, Efficiency, Id, Kw, Kwh, Share
 from optimizer.service.record import HeatDemand, HeatHours
@@ -33,6 +33,18 @@ class ChargerEntry:
     priority: Priority | None = None
     efficiency: Efficiency | None = None
     min_power_kw: Kw | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatteryEntry:
+    """A battery of the site file. ``reserve_share``: below it only an outage may take; ``full_share``: where charging
+    ends.
+    """
+
+    __pydantic_config__ = _STRICT
+    id: Id
+    reserve_share: Share | None = None
+    full_share: Share | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +103,27 @@ def evses_with(entries: tuple[ChargerEntry, ...], site: Site, topology: Topology
 
 def _named(entry: ChargerEntry) -> str:
     return f"'{entry.id}'" if entry.id is not None else f"at the parking space '{entry.spot}'"
+
+
+def batteries_with(entries: tuple[BatteryEntry, ...], site: Site, topology: Topology) -> tuple[BatteryFacts, ...]:
+    """The batteries of the site, with what the entries say of them.
+
+    Raises:
+        UserError: an entry names none, one that was named before, or a reserve above what counts as full.
+    """
+    found = {one.id: one for one in batteries_of(topology, {one.id: one.capacity_kwh for one in site.batteries})}
+    if len({entry.id for entry in entries}) < len(entries):
+        raise UserError("batteries: one of them is given twice")
+    for entry in entries:
+        if entry.id not in found:
+            raise UserError(f"batteries: there is no battery '{entry.id}'")
+        one = found[entry.id]
+        floor = one.floor_share if entry.reserve_share is None else entry.reserve_share
+        ceiling = one.ceiling_share if entry.full_share is None else entry.full_share
+        if floor >= ceiling:
+            raise UserError(f"batteries: the reserve of '{entry.id}' is not below what counts as full")
+        found[entry.id] = replace(one, floor_share=floor, ceiling_share=ceiling)
+    return tuple(found.values())
 
 
 def buffers_with(entries: tuple[BufferEntry, ...], topology: Topology) -> tuple[BufferFacts, ...]:

@@ -22,7 +22,7 @@ from optimizer.service.habits import DRAWS_KW
 from optimizer.service.memory import SiteMemory
 from optimizer.service.record import Outlook, SiteRecord
 
-ROOMY_SHARE: Final[float] = 0.8
+ROOMY_SHARE: Final[float] = 0.5
 """Of the time until it leaves."""
 OPERATOR_HOLD_S: Final[float] = 6 * 3600.0
 """A limit in force whose end nobody announced is planned to last this long; each new plan looks again."""

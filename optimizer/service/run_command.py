@@ -34,10 +34,9 @@ from interfaces.sources.prices.known import PriceSource, price_source
 from interfaces.sources.prices.zones import find_zone
 from interfaces.sources.weather.known import weather_source
 from optimizer.core.problem import Settings
-from optimizer.core.problem_facts import batteries_of
 from optimizer.service.broker_run import BrokerSites
 from optimizer.service.config import OptimizerConfig, PricesEntry, SiteEntry, load_config
-from optimizer.service.config_site import buffers_with, demands_of, evses_with
+from optimizer.service.config_site import batteries_with, buffers_with, demands_of, evses_with
 from optimizer.service.engine_desk import EngineDesk
 from optimizer.service.engine_run import desk_of
 from optimizer.service.feed import Feed, price_window, weather_window
@@ -248,14 +247,15 @@ class Tasks:
 
 
 def record_of(entry: SiteEntry, site: Site, topology: Topology) -> SiteRecord:
-    """What is known of the site; its batteries as the site file has them.
+    """What is known of the site.
 
     Raises:
-        UserError: the entry speaks of chargers or loads that the site does not have.
+        UserError: the entry speaks of chargers, batteries or loads that the site does not have.
     """
     plain = Settings()
     try:
         evses, buffers = evses_with(entry.chargers, site, topology), buffers_with(entry.buffers, topology)
+        batteries = batteries_with(entry.batteries, site, topology)
     except UserError as error:
         raise UserError(f"{entry.site}: {error}") from error
     return SiteRecord(
@@ -263,7 +263,7 @@ def record_of(entry: SiteEntry, site: Site, topology: Topology) -> SiteRecord:
         time_zone=site.info.time_zone,
         topology=topology,
         tariff=entry.tariff,
-        batteries=batteries_of(topology, {b.id: b.capacity_kwh for b in site.batteries}),
+        batteries=batteries,
         buffers=buffers,
         heat=demands_of(entry.buffers),
         evses=evses,

@@ -72,6 +72,15 @@ def test_a_store_of_heat_is_at_its_load(tmp_path):
     assert made.heat == {"heat-pump": HeatDemand(1.0, (HeatHours(Block("06:00", "09:00"), 5.0),))}
 
 
+def test_a_battery_keeps_its_reserve(tmp_path):
+    (plain,) = facts(tmp_path, "", "depot").batteries
+    (made,) = facts(
+        tmp_path, f"batteries: [{{id: {plain.id}, reserve_share: 0.3, full_share: 0.9}}]", "depot"
+    ).batteries
+    assert (plain.floor_share, plain.ceiling_share) == (0.1, 1.0)
+    assert (made.floor_share, made.ceiling_share, made.capacity_kwh) == (0.3, 0.9, plain.capacity_kwh)
+
+
 @pytest.mark.parametrize(
     ("extra", "words"),
     [
@@ -81,6 +90,7 @@ def test_a_store_of_heat_is_at_its_load(tmp_path):
         ("chargers: [{id: place-1, spot: P1}]", "by 'id' or a parking space by 'spot'"),
         ("chargers: [{id: place-1, priority: 4}]", "less than or equal to 3"),
         ("chargers: [{id: place-1, efficiency: 0.9}]", "'place-1' is no direct current"),
+        ("batteries: [{id: attic}]", "there is no battery 'attic'"),
         ("buffers: [{id: boiler, low_kwh: 4, high_kwh: 9, demand_kw: 2}]", "there is no managed load 'boiler'"),
         ("buffers: [{id: place-1, low_kwh: 4, high_kwh: 9, demand_kw: 2}]", "there is no managed load 'place-1'"),
         ("buffers: [{id: heat-pump, low_kwh: 9, high_kwh: 9, demand_kw: 2}]", "the band of 'heat-pump' is empty"),
