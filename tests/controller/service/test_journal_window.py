@@ -205,6 +205,14 @@ def test_a_window_is_given_up_when_its_time_is_over_by_a_clock_that_is_trusted(s
     assert sender.again().send() is None
 
 
+def test_the_digest_is_that_of_what_is_sent_although_the_segment_grows(sender):
+    content = random.Random(9).randbytes(3 << 20)
+    path = sender.folder / "growing"
+    path.write_bytes(content)
+    for size in (1, 1 << 20, (1 << 20) + 1, len(content)):
+        assert journal_window._digest(path, size) == hashlib.sha256(content[:size]).hexdigest()
+
+
 def test_a_segment_that_cannot_be_read_any_more_ends_the_window(sender, caplog):
     sender.begin()
     os.truncate(sender.held / FIRST, PIECE_BYTES)
