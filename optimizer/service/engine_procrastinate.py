@@ -166,8 +166,9 @@ class Worker:
         def done(report: BatchReport) -> None:
             loop.call_soon_threadsafe(reports.put_nowait, report)
 
-        for k in range(0, len(sites), BATCH):
-            self._pool.plan(sites[k : k + BATCH], done)
+        batches = -(-len(sites) // BATCH)
+        for k in range(batches):  # of one size, so that the last one is no small one
+            self._pool.plan(sites[k::batches], done)
         while left:
             report = await reports.get()
             left -= set(report.sites)

@@ -29,24 +29,22 @@ class Publisher:
 
         Args:
             sites: in any order.
-            made: plans at hand by site, which need not be read again.
+            made: plans at hand by site, which are not read again.
 
         Raises:
             StoreError: the store did not answer; what was sent meanwhile is sent once more later.
         """
-        return publish(self._database, sites, self._now_epoch_s(), lambda stored: self._send(stored, made))
+        return publish(self._database, sites, self._now_epoch_s(), self._send, made)
 
-    def _send(self, stored: StoredPlan, made: Mapping[str, Plan]) -> bool:
-        plan: object = made.get(stored.site)
-        if not isinstance(plan, Plan) or plan.sequence != stored.sequence:
-            plan = plan_of_text(stored.text, "")
-        link = self._link_of(stored.site)
+    def _send(self, found: Plan | StoredPlan) -> bool:
+        plan = found if isinstance(found, Plan) else plan_of_text(found.text, "")
         if not isinstance(plan, Plan):
-            return self._said(stored.site, f"plan {stored.sequence} in the store cannot be read: {plan}")
+            return self._said(found.site, f"plan {found.sequence} in the store cannot be read: {plan}")
+        link = self._link_of(found.site)
         if link is None:
-            return self._said(stored.site, "there is no link to it here")
+            return self._said(found.site, "there is no link to it here")
         error = link.send_plan(plan)
-        return self._said(stored.site, error.reason if isinstance(error, LinkError) else "")
+        return self._said(found.site, error.reason if isinstance(error, LinkError) else "")
 
     def _said(self, site: str, trouble: str) -> bool:
         """One line on entering the condition and one on leaving it; whether all is well."""

@@ -11,17 +11,19 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, insert, or_, select, update
 
+from interfaces.domain.plan import Plan
 from optimizer.store.database import Database
 from optimizer.store.tables import planning, plans
 from optimizer.store.upsert import upsert
 
-SLOTS: Final[int] = 64
-"""The sites of one slot share a job, and its overhead of some 30 ms; a site never changes its slot, so that the lock of
-its job is one lock per site too. 10 000 sites are 156 to a job, which one machine plans in two seconds."""
+SLOTS: Final[int] = 32
+"""The sites of one slot share a job, and its overhead of some 10 ms; a site never changes its slot, so that the lock of
+its job is one lock per site too. 10 000 sites are 312 to a job, which is five seconds of one core."""
 BACK_OFF_S: Final[tuple[float, ...]] = (5.0, 20.0, 60.0)
 """Pauses after the first, second and further attempts that failed; a new problem is tried at once."""
 _DEFLATE: Final = 1
@@ -108,7 +110,7 @@ def put_problems(
         statement = upsert(
             connection,
             planning,
-            replaced=("made_epoch_s", "problem", "lease_s", "failures", "not_before_epoch_s"),
+            replaced=("slot", "made_epoch_s", "problem", "lease_s", "failures", "not_before_epoch_s"),
             changed={"version": planning.c.version + 1},
         )
         connection.execute(statement, rows)
@@ -121,8 +123,8 @@ def take_sequence(database: Database, site: str, given: int) -> int:
     the problem is answered, and a worker's late answer to it is dropped.
     """
     with database.begin() as connection:
-        _, known = _locked(connection, [site]).get(site, (0, 0))
-        sequence = max(known, given) + 1
+        known = _locked(connection, [site]).get(site, _NOTHING)
+        sequence = max(known.sequence, given) + 1
         values = {"planned_version": planning.c.version, "sequence": sequence, "published_sequence": sequence}
         connection.execute(update(planning).where(planning.c.site_id == site).values(values))
     return sequence
@@ -161,10 +163,10 @@ def add_answers(database: Database, answers: Sequence[Answer]) -> tuple[StoredPl
     with database.begin() as connection:
         known = _locked(connection, [answer.site for answer in answers])
         for answer in answers:
-            planned_version, sequence = known.get(answer.site, (answer.version, 0))
-            if answer.version <= planned_version:
+            row = known.get(answer.site)
+            if row is None or answer.version <= row.planned_version:
                 continue
-            plan = StoredPlan(answer.site, sequence + 1, answer.text_of(sequence + 1))
+            plan = StoredPlan(answer.site, row.sequence + 1, answer.text_of(row.sequence + 1))
             stored.append(plan)
             rows.append(_plan_row(answer, plan))
             marks.append({"s": answer.site, "v": answer.version, "q": plan.sequence})
@@ -201,21 +203,30 @@ def newest_plans(database: Database, sites: Iterable[str]) -> tuple[StoredPlan, 
 
 
 def publish(
-    database: Database, sites: Iterable[str], now_epoch_s: float, send: Callable[[StoredPlan], bool]
+    database: Database,
+    sites: Iterable[str],
+    now_epoch_s: float,
+    send: Callable[[Plan | StoredPlan], bool],
+    made: Mapping[str, Plan] = MappingProxyType({}),
 ) -> tuple[str, ...]:
     """Hand the newest plan of each site to ``send`` unless that was done; the sites that could not be sent to.
 
     The rows are locked meanwhile: two workers send the plans of a site in the order of their sequences. ``send`` must
-    not wait for the other side. A plan whose lease is over is not sent any more.
+    not wait for the other side. A plan whose lease is over is not sent any more. Of a site whose newest plan is among
+    those that were ``made`` here, no text is read.
     """
     with database.begin() as connection:
-        wanted = list(sites)
-        _locked(connection, wanted)
-        found = _newest(connection, and_(planning.c.site_id.in_(wanted), _unpublished()), now_epoch_s)
+        known = _locked(connection, list(sites))
+        due = {site: row.sequence for site, row in known.items() if row.published_sequence < row.sequence}
+        held = {site: made[site] for site in due if site in made and made[site].sequence == due[site]}
+        found: list[Plan | StoredPlan] = [plan for plan in held.values() if plan.lease_until_epoch_s > now_epoch_s]
+        rest = [site for site in due if site not in held]
+        if rest:
+            found += _newest(connection, planning.c.site_id.in_(rest), now_epoch_s)
         failed = tuple(plan.site for plan in found if not send(plan))
-        done = [site for site in wanted if site not in failed]
+        done = [site for site in due if site not in failed]
         if done:
-            where = and_(planning.c.site_id.in_(done), _unpublished())
+            where = planning.c.site_id.in_(done)
             connection.execute(update(planning).where(where).values(published_sequence=planning.c.sequence))
     return failed
 
@@ -245,12 +256,24 @@ def _in_slot(where: ColumnElement[bool], slot: int | None) -> ColumnElement[bool
     return where if slot is None else and_(where, planning.c.slot == slot)
 
 
-def _locked(connection: Connection, sites: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Version planned and sequence per site, locked to the end of the transaction, in one order for everybody."""
-    columns = (planning.c.site_id, planning.c.planned_version, planning.c.sequence)
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """How far a site is."""
+
+    planned_version: int
+    sequence: int
+    published_sequence: int
+
+
+_NOTHING: Final = _Row(0, 0, 0)
+
+
+def _locked(connection: Connection, sites: Sequence[str]) -> dict[str, _Row]:
+    """How far each of the sites is, locked to the end of the transaction, in one order for everybody."""
+    columns = (planning.c.site_id, planning.c.planned_version, planning.c.sequence, planning.c.published_sequence)
     where = planning.c.site_id.in_(list(sites))
     rows = connection.execute(select(*columns).where(where).order_by(planning.c.site_id).with_for_update()).all()
-    return {site: (version, sequence) for site, version, sequence in rows}
+    return {site: _Row(*values) for site, *values in rows}
 
 
 def _newest(

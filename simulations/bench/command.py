@@ -110,7 +110,7 @@ ABOUT: Final[Mapping[str, tuple[str, Mapping[str, str]]]] = {
         },
     ),
     "fleet": (
-        "Measure the way of many sites' problems from the store to published plans.",
+        "Measure the way of many sites' problems from the store to published plans; a site is some 15 ms of a core.",
         {
             "sites, adapter, processes": "sites of ten chargers, by which engine, solved by how many processes",
             "solves_per_s, cores": "plans per second of wall time, processor seconds per second while it ran",
@@ -240,7 +240,9 @@ def _economy(argv: list[str]) -> int:
 
 def _fleet(argv: list[str]) -> int:
     parser = _parser("fleet")
-    parser.add_argument("--sites", type=int, default=10_000, help="number of sites (default 10000)")
+    parser.add_argument(
+        "--sites", type=int, default=10_000, help="number of sites (default 10000: two minutes of two cores)"
+    )
     parser.add_argument(
         "--adapter", choices=("inprocess", "procrastinate"), default="inprocess",
         help="one machine and SQLite, or jobs on a PostgreSQL of its own (default inprocess)",

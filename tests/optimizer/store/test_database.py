@@ -100,6 +100,18 @@ def test_a_writer_of_sqlite_locks_before_it_reads(tmp_path):
 
 
 @pytest.mark.xdist_group("postgresql")
+def test_long_texts_are_packed_by_lz4_where_the_server_can(cluster: Cluster):
+    database = Database(fresh_url(cluster))
+    with database.begin() as connection:
+        query = "SELECT 'lz4' = ANY(enumvals) FROM pg_settings WHERE name = 'default_toast_compression'"
+        can = connection.scalar(text(query))
+        connection.execute(text("INSERT INTO organisations VALUES ('a', repeat('long name ', 1000), 0)"))
+        packed = connection.scalar(text("SELECT pg_column_compression(name) FROM organisations")) if can else "lz4"
+    assert packed == "lz4"
+    database.close()
+
+
+@pytest.mark.xdist_group("postgresql")
 def test_a_connection_that_the_server_closed_is_replaced(cluster: Cluster):
     database = Database(fresh_url(cluster), connections=1)
     with database.begin() as connection:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from itertools import pairwise
 
+import numpy as np
 from sqlalchemy import text
 
+from interfaces.domain.plan import Plan
 from optimizer.store.database import Database
 from optimizer.store.planning import (
     SLOTS,
@@ -36,9 +38,9 @@ class Wire:
     """Takes every plan."""
 
     def __init__(self) -> None:
-        self.plans: list[StoredPlan] = []
+        self.plans: list[Plan | StoredPlan] = []
 
-    def send(self, plan: StoredPlan) -> bool:
+    def send(self, plan: Plan | StoredPlan) -> bool:
         self.plans.append(plan)
         return True
 
@@ -157,6 +159,53 @@ def test_a_plan_whose_lease_is_over_is_not_sent(database):
     assert waiting(database) == ()
 
 
+def made_here(site: str, sequence: int, lease_s: float = 900.0) -> Plan:
+    """As the solver hands it over."""
+    cells, steps = np.zeros((1, 1), np.int64), np.zeros(1, np.int64)
+    return Plan(
+        plan_id=f"{site}-{sequence}", site=site, topology_version="v1", sequence=sequence, key_id="",
+        issued_epoch_s=NOW, start_epoch_s=NOW, step_s=900, valid_until_epoch_s=NOW + 900.0,
+        lease_until_epoch_s=NOW + lease_s, assets=("car-1",), setpoint_ma=cells, value_ppm=cells,
+        planned_import_mw=steps, grid_ppm=np.zeros((1, 3), np.int64), calm_import_mw=steps,
+    )  # fmt: skip
+
+
+def test_a_plan_at_hand_is_sent_as_it_is_and_only_where_it_is_the_newest(database):
+    names = ("east", "north", "south")
+    with_sites(database, *names)
+    put_problems(database, dict.fromkeys(names, b"{}"), NOW, 900.0)
+    add_answers(database, [answer(name, 1) for name in names])
+    put_problems(database, {"south": b"{}"}, NOW, 900.0)
+    add_answers(database, [answer("south", 2)])
+    made = {"north": made_here("north", 1), "south": made_here("south", 1)}
+    wire = Wire()
+    assert publish(database, names, NOW, wire.send, made) == ()
+    assert wire.plans[0] is made["north"]
+    assert wire.plans[1:] == [StoredPlan("east", 1, "plan 1"), StoredPlan("south", 2, "plan 2")]
+    assert publish(database, names, NOW, wire.send, made) == ()
+    assert len(wire.plans) == 3
+    assert waiting(database) == ()
+
+
+def test_a_plan_at_hand_whose_lease_is_over_is_not_sent(database):
+    with_sites(database, "north")
+    put_problems(database, {"north": b"{}"}, NOW, 900.0)
+    add_answers(database, [answer("north", 1, lease_s=60.0)])
+    wire = Wire()
+    publish(database, ["north"], NOW + 60.0, wire.send, {"north": made_here("north", 1, lease_s=60.0)})
+    assert wire.plans == []
+    assert waiting(database) == ()
+
+
+def test_a_plan_at_hand_that_could_not_be_sent_waits(database):
+    with_sites(database, "north")
+    put_problems(database, {"north": b"{}"}, NOW, 900.0)
+    add_answers(database, [answer("north", 1)])
+    made = {"north": made_here("north", 1)}
+    assert publish(database, ["north"], NOW, lambda plan: False, made) == ("north",)
+    assert waiting(database) == ("north",)
+
+
 def test_a_refused_problem_is_not_tried_again_but_the_next_one_is(database):
     with_sites(database, "north")
     put_problems(database, {"north": b"bad"}, NOW, 900.0)
@@ -189,6 +238,15 @@ def test_work_by_slots(database):
     assert sorted(together) == sorted(names)
 
 
+def test_a_store_of_a_program_with_other_slots_takes_over_ours_with_the_next_problem(database):
+    with_sites(database, "north")
+    put_problems(database, {"north": b"{}"}, NOW, 900.0)
+    with database.begin() as connection:
+        connection.execute(text("UPDATE planning SET slot = 1000"))
+    put_problems(database, {"north": b"{}"}, NOW, 900.0)
+    assert slots_with_work(database, NOW, OLDEST) == (slot_of("north"),)
+
+
 def test_turns_are_spread_over_the_period_and_the_same_in_every_process():
     names = [f"site-{k}" for k in range(5000)]
     dues = [due_epoch_s(name, 300.0, NOW) for name in names]
@@ -196,7 +254,7 @@ def test_turns_are_spread_over_the_period_and_the_same_in_every_process():
     per_minute = [sum(NOW + 60 * k < due <= NOW + 60 * (k + 1) for due in dues) for k in range(5)]
     assert min(per_minute) > 850
     assert due_epoch_s("site-0", 300.0, dues[0]) == dues[0] + 300.0
-    assert (slot_of("site-0"), SLOTS) == (51, 64), "a site that changes its slot has two locks"
+    assert (slot_of("site-0"), SLOTS) == (19, 32), "a site that changes its slot has two locks"
 
 
 def test_old_plans_go_and_the_newest_stays(database):
