@@ -23,6 +23,8 @@ log = logging.getLogger(__name__)
 
 PINNED: Final = ".pinned"
 STAMP: Final = "%Y%m%dT%H%M%SZ"
+NAME_LENGTH: Final = 25
+"""Of number and stamp; the name may go on with what it is pinned for."""
 PIN_WINDOW_S: Final = 60.0
 SNAPSHOT_EVERY_S: Final = 60.0
 RETRY_S: Final = 10.0
@@ -144,7 +146,7 @@ class JournalRing:
             self._writer.flush()
         held = []
         for path in covering(segments(self._folder), window):
-            held.append(folder / path.name.replace(PINNED, ""))
+            held.append(folder / f"{path.name[:NAME_LENGTH]}{SUFFIX}")
             held[-1].hardlink_to(path)
         return held
 

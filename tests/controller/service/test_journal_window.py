@@ -273,6 +273,14 @@ def test_a_disk_that_hangs_is_answered_and_nobody_holds_anything_later(tmp_path,
         thread.hold(KeepWindow(0.0, 1.0), tmp_path / "held")
 
 
+def test_a_copy_that_somebody_made_beside_a_segment_is_told_and_nothing_is_held(sender):
+    (sender.folder / "journal" / FIRST.replace(".swj", ".copy.swj")).write_bytes(b"x")
+    with pytest.raises(FileExistsError):
+        sender.begin()
+    assert not sender.held.exists()
+    assert sender.window.rests
+
+
 def test_only_segments_of_the_window_are_held(sender):
     assert sender.begin(SendJournal(NOW - 1800, NOW - 710))[0] is AnswerCode.DONE
     assert [path.name for path in sender.held.iterdir()] == [FIRST]
