@@ -276,7 +276,7 @@ def test_a_disk_that_hangs_is_answered_and_nobody_holds_anything_later(tmp_path,
 def test_a_copy_that_somebody_made_beside_a_segment_is_told_and_nothing_is_held(sender):
     (sender.folder / "journal" / FIRST.replace(".swj", ".copy.swj")).write_bytes(b"x")
     with pytest.raises(FileExistsError):
-        sender.begin()
+        sender.begin(SendJournal(NOW - 3600, NOW - 1))
     assert not sender.held.exists()
     assert sender.window.rests
 
