@@ -16,7 +16,7 @@ from interfaces.domain.units import SECONDS_PER_QUARTER
 
 BATCH: Final[int] = 80
 """Sites that are read, stored and published together, at most: a second of solving for sites of ten chargers. A solver
-that dies loses one batch, and its sites wait for the next sweep."""
+that dies loses one batch; its sites are then planned one by one."""
 STALE_S: Final[float] = float(SECONDS_PER_QUARTER)
 """A problem older than this is no ground for a plan; the lease of the last one ends about then."""
 DEADLINE_S: Final[float] = 10.0

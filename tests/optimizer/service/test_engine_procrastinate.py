@@ -17,11 +17,12 @@ import pytest
 from sqlalchemy import text
 
 from interfaces.drivers.clock import epoch_s
+from optimizer.service import engine_procrastinate
 from optimizer.service.engine import EngineError
 from optimizer.service.engine_procrastinate import SCHEMA, JobQueue, Worker, prepare_queue
 from optimizer.service.engine_run import desk_of
 from optimizer.service.rolling import Rolling
-from optimizer.service.solver_pool import SolverPool
+from optimizer.service.solver_pool import Done, SolverPool
 from optimizer.store.database import Database, StoreError
 from optimizer.store.planning import sites_with_work, slot_of
 from simulations.bench.postgres import Cluster
@@ -136,6 +137,23 @@ def test_every_site_gets_its_plan_and_the_next_one_the_next_sequence(fleet, jobs
         until(lambda: fleet.sequence("north") == 2)
         assert fleet.stored("south") == [1]
     assert waiting_jobs(fleet, "doing") == []
+
+
+def test_a_slot_of_many_sites_is_one_job_in_batches_of_one_size(fleet, pool, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine_procrastinate, "BATCH", 2)
+    names = [name for name in (f"site-{k}" for k in range(1000)) if slot_of(name) == 0][:5]
+    many, plan, batches = Fleet(fleet.database, tmp_path / "many", *names), pool.plan, []
+
+    def noted(sites: tuple[str, ...], done: Done) -> None:
+        batches.append(sites)
+        plan(sites, done)
+
+    monkeypatch.setattr(pool, "plan", noted)
+    many.news()
+    with working(many, pool):
+        until(lambda: all(many.sequence(name) == 1 for name in names))
+    assert sorted(map(len, batches)) == [1, 2, 2]
+    assert sorted(site for batch in batches for site in batch) == sorted(names)
 
 
 def test_a_call_that_was_lost_is_made_up_for(fleet, pool):
