@@ -134,7 +134,8 @@ def test_the_example_of_the_enrolment_service_is_read():
     config = load_enrolment(DEPLOY / "etc" / "enrolment.yaml")
     mounted = {mount.split(":")[1] for mount in SERVICES["enrolment"]["volumes"]}
     assert config.crl_copy is not None
-    assert {str(path.parent) for path in (config.store, config.crl_copy)} | {str(config.keys)} <= mounted
+    store = Path(config.database.removeprefix("sqlite:///"))
+    assert {str(path.parent) for path in (store, config.crl_copy)} | {str(config.keys)} <= mounted
     assert SERVICES["enrolment"]["ports"] == [f"{config.listen.port}:8443"]
 
 

@@ -15,9 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,6 +27,7 @@ from interfaces.domain.enrolment import Enrolled, EnrolRequest, RenewRequest, Wh
 from interfaces.domain.units import SECONDS_PER_DAY
 from interfaces.drivers import pki
 from interfaces.errors import UserError
+from optimizer.store.keys import Box, Certificate, Code, Enrolments, Event, Kind
 
 log = logging.getLogger(__name__)
 
@@ -40,85 +40,8 @@ SCRYPT_R: Final = 8
 NO_SALT: Final = bytes(SALT_BYTES)
 
 
-class Kind(StrEnum):
-    """What the desk notes. Alarms are those somebody should look at."""
-
-    CODE_MADE = "code_made"
-    ENROLLED = "enrolled"
-    REPEATED = "repeated"
-    RENEWED = "renewed"
-    WRONG_CODE = "wrong_code"
-    EXPIRED_CODE = "expired_code"
-    BLOCKED_CODE = "blocked_code"
-    SECOND_DEVICE = "second_device"
-    RENEWAL_REFUSED = "renewal_refused"
-
-
 ALARMS: Final = frozenset({Kind.BLOCKED_CODE, Kind.SECOND_DEVICE, Kind.RENEWAL_REFUSED})
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A device and what it is to be: controller, site and organisation by their names on the wire."""
-
-    serial: str
-    controller: str
-    organisation: str
-    site: str
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """The newest code of a device, of which nobody here knows the secret. ``key``: what it was used for, or empty."""
-
-    number: int
-    salt: bytes
-    digest: bytes
-    expires_epoch_s: float
-    wrong: int
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something that happened at the desk; ``address`` of who asked."""
-
-    at_epoch_s: float
-    kind: Kind
-    serial: str
-    address: str
-    text: str
-
-
-class Enrolments(Protocol):
-    """What the desk must remember. Each call is whole or not at all, and may come from any thread."""
-
-    def box(self, serial: str) -> Box | None:
-        """The device with this serial number."""
-
-    def box_of(self, controller: str) -> Box | None:
-        """The device that is this controller."""
-
-    def code(self, serial: str) -> Code | None:
-        """The device's newest code."""
-
-    def add_code(self, box: Box, salt: bytes, digest: bytes, expires_epoch_s: float) -> None:
-        """The device, instead of any that was this controller before, with this code instead of its older ones."""
-
-    def count_wrong(self, number: int) -> int:
-        """One more wrong attempt at a code; how many there were."""
-
-    def take(self, number: int, key: str) -> str:
-        """Use a code for a key unless it was used; the key it is used for."""
-
-    def note(self, event: Event) -> None:
-        """Remember that it happened."""
-
-    def events(self, most: int) -> tuple[Event, ...]:
-        """The latest, newest first."""
-
-    def boxes(self) -> tuple[Box, ...]:
-        """All devices, by serial number."""
+"""Somebody should look at these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +79,8 @@ class Desk:
                 pki.revoke(self._keys, before.controller, self._now())
         code = ActivationCode(secrets.token_bytes(SECRET_BYTES), self._fingerprint()[:PIN_BYTES])
         salt = secrets.token_bytes(SALT_BYTES)
-        self._store.add_code(box, salt, _digest(code.secret, salt), self._clock() + days * SECONDS_PER_DAY)
+        now = self._clock()
+        self._store.add_code(box, salt, _digest(code.secret, salt), now + days * SECONDS_PER_DAY, now)
         self._note(Kind.CODE_MADE, box.serial, "", f"for {box.controller}, valid for {days} days")
         return write_code(code)
 
@@ -226,6 +150,10 @@ class Desk:
             self._note(Kind.BLOCKED_CODE, serial, address, "its code is blocked: make a new one")
 
     def _answer(self, box: Box, certificate: bytes) -> Enrolled:
+        made = x509.load_pem_x509_certificate(certificate)
+        end_epoch_s = made.not_valid_after_utc.timestamp()
+        number = certificate_number(made.serial_number)
+        self._store.issued(Certificate(number, box.controller, self._clock(), end_epoch_s))
         return Enrolled(
             controller=box.controller,
             organisation=box.organisation,
@@ -263,6 +191,11 @@ class Desk:
         level = logging.WARNING if kind in ALARMS else logging.INFO
         log.log(level, "enrolment kind=%s serial=%s address=%s text=%r", kind, serial, address, text)
         self._store.note(Event(self._clock(), kind, serial, address, text))
+
+
+def certificate_number(serial_number: int) -> str:
+    """How the store names a certificate."""
+    return f"{serial_number:x}"
 
 
 _WHY: Final = {

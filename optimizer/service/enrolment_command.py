@@ -9,6 +9,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography import x509
 from rich.console import Console
 from rich.table import Table
 
@@ -16,17 +17,20 @@ from interfaces.command_line import CommandParser, command_parser, print_json
 from interfaces.drivers.clock import epoch_s, monotonic_s
 from interfaces.errors import UserError
 from interfaces.web.server import WebServer
-from optimizer.service.enrolment import ALARMS, Box, BrokerAddress, Desk
+from optimizer.service.enrolment import ALARMS, BrokerAddress, Desk, certificate_number
 from optimizer.service.enrolment_config import EnrolmentConfig, load_enrolment
 from optimizer.service.enrolment_http import EnrolmentApp, Pace, ServerTls
-from optimizer.service.enrolment_store import EnrolmentFile
 from optimizer.service.heartbeat import Heartbeat
+from optimizer.store.database import Database, StoreError
+from optimizer.store.keys import Box, Enrolments
 
 log = logging.getLogger(__name__)
 
 SHOWN_EVENTS = 100
 LOOK_EVERY_S = 2.0
 MAX_CODE_DAYS = 90
+DATABASE_CONNECTIONS = 4
+"""Kept open; whoever asks while all are used gets one that is not kept."""
 
 
 def serve(argv: list[str]) -> None:
@@ -37,6 +41,7 @@ def serve(argv: list[str]) -> None:
     """
     config = load_enrolment(_parser("serve", "Give certificates to new controllers.").parse_args(argv).config)
     logging.basicConfig(level=config.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -88,7 +93,21 @@ def desk_of(config: EnrolmentConfig) -> Desk:
         UserError: the store cannot be used.
     """
     broker = BrokerAddress(config.broker.host, config.broker.port)
-    return Desk(EnrolmentFile(config.store), config.keys, broker, epoch_s)
+    return Desk(enrolments_of(config), config.keys, broker, epoch_s)
+
+
+def enrolments_of(config: EnrolmentConfig) -> Enrolments:
+    """The store of a configuration, with its tables.
+
+    Raises:
+        UserError: it cannot be used.
+    """
+    database = Database(config.database, connections=DATABASE_CONNECTIONS)
+    try:
+        database.migrate()
+    except StoreError as error:
+        raise UserError(f"the store cannot be used: {error}") from error
+    return Enrolments(database)
 
 
 def make_code(argv: list[str]) -> None:
@@ -122,8 +141,13 @@ def list_devices(argv: list[str]) -> None:
         UserError: the store cannot be used.
     """
     words = _parser("list", "List devices, their codes, and what happened.", figures=True).parse_args(argv)
-    store = EnrolmentFile(load_enrolment(words.config).store)
-    devices = [{**_device(box), "code": _code_state(store, box.serial)} for box in store.boxes()]
+    config = load_enrolment(words.config)
+    store, revoked = enrolments_of(config), _revoked(config.keys)
+    devices = [
+        {**_device(box), "code": _code_state(store, box.serial),
+         "certificate": _certificate_state(store, box.controller, revoked)}
+        for box in store.boxes()
+    ]  # fmt: skip
     events = [
         {"at_utc": _utc(e.at_epoch_s), "kind": e.kind.value, "alarm": e.kind in ALARMS, "serial": e.serial,
          "address": e.address, "text": e.text}
@@ -143,13 +167,33 @@ def _device(box: Box) -> dict[str, str]:
     return {"serial": box.serial, "controller": box.controller, "organisation": box.organisation, "site": box.site}
 
 
-def _code_state(store: EnrolmentFile, serial: str) -> str:
+def _code_state(store: Enrolments, serial: str) -> str:
     code = store.code(serial)
     if code is None:
         return "none"
     if code.key:
         return "used"
     return "expired" if code.expires_epoch_s <= epoch_s() else f"open until {_utc(code.expires_epoch_s)}"
+
+
+def _revoked(keys: Path) -> frozenset[str]:
+    """The numbers on the authority's list, which alone decides."""
+    file = keys / "ca.crl"
+    try:
+        found = x509.load_pem_x509_crl(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{file} cannot be read: {error}") from error
+    return frozenset(certificate_number(entry.serial_number) for entry in found)
+
+
+def _certificate_state(store: Enrolments, controller: str, revoked: frozenset[str]) -> str:
+    found = store.certificate(controller)
+    if found is None:
+        return "none"
+    if found.number in revoked:
+        return "revoked"
+    end = _utc(found.not_after_epoch_s)
+    return f"expired {end}" if found.not_after_epoch_s <= epoch_s() else f"until {end}"
 
 
 def _utc(at_epoch_s: float) -> str:

@@ -5,6 +5,7 @@ Relative paths count from the file's folder. The keys are described in docs/depl
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -15,6 +16,8 @@ from interfaces.config_file import read_config
 from interfaces.domain.enrolment import HOST
 from interfaces.errors import UserError
 
+SQLITE_FILE: Final = re.compile("^sqlite:///(?!/)")
+"""A relative path follows."""
 _STRICT: Final = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 FilePath = Annotated[Path, Field(strict=False)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -40,14 +43,15 @@ class Broker:
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentConfig:
-    """``keys``: folder of ``pki init``. ``hosts``: the names and addresses under which devices reach the service.
-    ``crl_copy``: a file that always is the newest revocation list, for a broker that must not see the keys.
+    """``keys``: folder of ``pki init``. ``database``: URL of the store. ``hosts``: the names and addresses under which
+    devices reach the service. ``crl_copy``: a file that always is the newest revocation list, for a broker that must
+    not see the keys.
     """
 
     __pydantic_config__ = _STRICT
     version: Literal[1]
     keys: FilePath
-    store: FilePath
+    database: Annotated[str, Field(min_length=1, max_length=1000)]
     hosts: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)]
     broker: Broker
     listen: Listen = Listen()
@@ -69,4 +73,5 @@ def load_enrolment(file: Path) -> EnrolmentConfig:
         raise UserError(f"{file}:{document.line_of(('broker', 'host'))} broker.host: this is no host name")
     folder = file.absolute().parent
     copy = None if found.crl_copy is None else folder / found.crl_copy
-    return replace(found, keys=folder / found.keys, store=folder / found.store, crl_copy=copy)
+    database = SQLITE_FILE.sub(lambda _: f"sqlite:///{folder}/", found.database)
+    return replace(found, keys=folder / found.keys, database=database, crl_copy=copy)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModuleError, OperationalError
 
 from interfaces.errors import UserError
 
@@ -115,9 +115,22 @@ class Database:
         from alembic import command  # noqa: PLC0415  solver processes, which are many, do not pay for it
 
         try:
+            self._make_file()
             command.upgrade(alembic_config(self.url), "head")
-        except OperationalError as error:
+        except DatabaseError as error:
+            if type(error) not in (OperationalError, DatabaseError):  # the latter: a file that is no database
+                raise
             raise StoreError(_reason(error)) from error
+
+    def _make_file(self) -> None:
+        """SQLite's file, for its owner alone: who charges where and when is nobody else's business."""
+        file = make_url(self.url).database
+        if self.is_postgres or file is None:
+            return
+        try:
+            Path(file).touch(mode=0o600)
+        except OSError as error:
+            raise StoreError(f"{file} cannot be used: {error.strerror or error}") from error
 
     def close(self) -> None:
         """Give up all connections that nobody uses."""

@@ -22,7 +22,9 @@ class Organisation:
 
 @dataclass(frozen=True, slots=True)
 class StoredSite:
-    """One site; what plans need to know of it is in its problems."""
+    """One site; what plans need to know of it is in its problems. ``time_zone``: empty where it came by the enrolment
+    of a device.
+    """
 
     id: str
     organisation: str
@@ -71,13 +73,14 @@ def sites_of(database: Database, organisation: str) -> tuple[StoredSite, ...]:
 
 
 def put_controller(database: Database, controller: Controller) -> None:
-    """Add it, or note the box that has taken its place."""
+    """Add it, or note the box that has taken its place; without one what is known stays."""
     row = {
         "id": controller.id, "site_id": controller.site, "serial": controller.serial,
         "created_epoch_s": controller.created_epoch_s,
     }  # fmt: skip
     with database.begin() as connection:
-        connection.execute(upsert(connection, controllers, replaced=("serial",)), row)
+        replaced = () if controller.serial is None else ("serial",)
+        connection.execute(upsert(connection, controllers, replaced=replaced), row)
 
 
 def controllers_of(database: Database, site: str) -> tuple[Controller, ...]:

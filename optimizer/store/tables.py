@@ -65,32 +65,38 @@ controllers: Final = Table(
     Column("created_epoch_s", Double, nullable=False),
 )
 
-signing_keys: Final = Table(
-    "signing_keys",
-    metadata,
-    Column("id", ID, primary_key=True, doc="the key id in every signed envelope"),
-    Column("public_key", LargeBinary, nullable=False, doc="Ed25519, 32 bytes"),
-    Column("created_epoch_s", Double, nullable=False),
-    Column("retired_epoch_s", Double, doc="nothing issued later may carry it"),
-)
-
 certificates: Final = Table(
     "certificates",
     metadata,
-    Column("fingerprint", String(64), primary_key=True, doc="SHA-256 of the DER bytes, hexadecimal"),
+    Column("number", String(64), primary_key=True, doc="its serial number, hexadecimal"),
     Column("controller_id", ID, ForeignKey("controllers.id"), nullable=False, index=True),
+    Column("issued_epoch_s", Double, nullable=False),
     Column("not_after_epoch_s", Double, nullable=False),
-    Column("revoked_epoch_s", Double),
 )
 
 activation_codes: Final = Table(
     "activation_codes",
     metadata,
-    Column("code_hash", String(128), primary_key=True, doc="never the code itself"),
-    Column("serial", String(64), nullable=False, doc="of the box it was printed for"),
-    Column("controller_id", ID, ForeignKey("controllers.id"), nullable=False),
+    Column("number", Integer, primary_key=True, doc="never given twice"),
+    Column("controller_id", ID, ForeignKey("controllers.id"), nullable=False, unique=True),
+    Column("salt", LargeBinary, nullable=False),
+    Column("digest", LargeBinary, nullable=False, doc="of the code, which is nowhere"),
     Column("expires_epoch_s", Double, nullable=False),
-    Column("used_epoch_s", Double),
+    Column("wrong", Integer, nullable=False, doc="attempts"),
+    Column("key", String(64), nullable=False, doc="it was used for; empty until then"),
+    sqlite_autoincrement=True,
+)
+
+enrolment_events: Final = Table(
+    "enrolment_events",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("at_epoch_s", Double, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("serial", String(64), nullable=False, doc="of the box"),
+    Column("address", Text, nullable=False, doc="of who asked"),
+    Column("text", Text, nullable=False),
+    sqlite_autoincrement=True,
 )
 
 charging_sessions: Final = Table(

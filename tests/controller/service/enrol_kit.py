@@ -18,9 +18,10 @@ from controller.service.service_file import EnrolmentEntry
 from interfaces.domain.units import SECONDS_PER_DAY
 from interfaces.drivers import pki
 from interfaces.web.server import WebServer
-from optimizer.service.enrolment import Box, BrokerAddress, Desk, Event, Kind
+from optimizer.service.enrolment import BrokerAddress, Desk
 from optimizer.service.enrolment_http import EnrolmentApp, Pace, ServerTls
-from optimizer.service.enrolment_store import EnrolmentFile
+from optimizer.store.database import Database
+from optimizer.store.keys import Box, Enrolments, Event, Kind
 
 LOCAL = "127.0.0.1"
 SERIAL = "SW-000123"
@@ -37,7 +38,9 @@ class Cloud:
         self.ahead_s = 0.0
         if not self.keys.exists():
             pki.init(self.keys, [], datetime.fromtimestamp(time.time() - AGE_DAYS * SECONDS_PER_DAY, UTC))
-        self.store = EnrolmentFile(folder / "enrolments.db")
+        self.database = Database(f"sqlite:///{folder / 'enrolments.db'}")
+        self.database.migrate()
+        self.store = Enrolments(self.database)
         self.desk = Desk(self.store, self.keys, BrokerAddress(LOCAL, broker_port), self.clock)
         self.paced_s = 0.0
         self.app = EnrolmentApp(self.desk, Pace(lambda: self.paced_s))
@@ -67,6 +70,7 @@ def served(folder: Path, broker_port: int = 8883) -> Iterator[Cloud]:
         yield cloud
     finally:
         cloud.server.close()
+        cloud.database.close()
 
 
 @dataclass

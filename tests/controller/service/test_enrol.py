@@ -35,8 +35,9 @@ from interfaces.domain.units import SECONDS_PER_DAY
 from interfaces.drivers import pki, pki_files
 from interfaces.drivers.mqtt import Broker, Condition, Message, Published, Refused
 from interfaces.web.server import WebServer
-from optimizer.service.enrolment import ALARMS, MAX_WRONG, Box, Kind
+from optimizer.service.enrolment import ALARMS, MAX_WRONG
 from optimizer.service.enrolment_http import BURST
+from optimizer.store.keys import Box, Kind
 from tests.controller.service.enrol_kit import BOX, LOCAL, SERIAL, Cloud, TestBox, other_secret, served
 from tests.interfaces.drivers.mosquitto import Mosquitto, linked, make_keys, running
 

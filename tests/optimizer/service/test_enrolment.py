@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import socket
-import sqlite3
 import ssl
 import stat
 import subprocess
@@ -13,21 +12,22 @@ import sys
 import threading
 import time
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from interfaces.cli import main
 from interfaces.domain.activation import ActivationCode, read_code
 from interfaces.drivers import pki
 from interfaces.errors import UserError
 from interfaces.web.server import WORKERS, WebServer
-from optimizer.service.enrolment import Box, Event, Kind
-from optimizer.service.enrolment_command import start
+from optimizer.service.enrolment import certificate_number
+from optimizer.service.enrolment_command import enrolments_of, start
 from optimizer.service.enrolment_config import load_enrolment
 from optimizer.service.enrolment_http import BURST, MAX_ADDRESSES, REFILL_S, Pace, _body
-from optimizer.service.enrolment_store import MAX_EVENTS, EnrolmentFile
+from optimizer.store.keys import Box, Certificate
 
 BOX = Box("SW-000123", "depot-7", "acme", "depot")
 LOCAL = "127.0.0.1"
@@ -86,65 +86,6 @@ def test_addresses_are_remembered_in_bounded_memory():
     assert len(pace._free_from_s) == MAX_ADDRESSES
 
 
-# -- store ------------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> EnrolmentFile:
-    found = EnrolmentFile(tmp_path / "e.db")
-    found.add_code(BOX, b"salt", b"digest", 5.0)
-    return found
-
-
-def test_a_code_is_taken_by_one_key_whoever_asks_at_once(store):
-    code = store.code(BOX.serial)
-    assert code is not None
-    with ThreadPoolExecutor(8) as pool:
-        winners = set(pool.map(lambda k: store.take(code.number, f"key {k}"), range(40)))
-    assert len(winners) == 1
-    again = store.code(BOX.serial)
-    assert again is not None
-    assert {again.key} == winners
-
-
-def test_wrong_attempts_are_counted_whoever_asks_at_once(store):
-    code = store.code(BOX.serial)
-    assert code is not None
-    with ThreadPoolExecutor(8) as pool:
-        counted = list(pool.map(lambda _: store.count_wrong(code.number), range(20)))
-    assert sorted(counted) == list(range(1, 21))
-
-
-def test_it_is_all_there_after_a_restart(store, tmp_path):
-    store.take(1, "key")
-    store.note(Event(1.0, Kind.ENROLLED, BOX.serial, LOCAL, "x"))
-    again = EnrolmentFile(tmp_path / "e.db")
-    assert again.box(BOX.serial) == again.box_of("depot-7") == BOX
-    assert again.boxes() == (BOX,)
-    assert again.events(5) == (Event(1.0, Kind.ENROLLED, BOX.serial, LOCAL, "x"),)
-    code = again.code(BOX.serial)
-    assert code is not None
-    assert (code.key, code.digest) == ("key", b"digest")
-    assert stat.S_IMODE((tmp_path / "e.db").stat().st_mode) == 0o600
-
-
-def test_old_events_make_room(store, tmp_path):
-    with sqlite3.connect(tmp_path / "e.db") as connection:
-        rows = [(0.0, "renewed", "", "", "")] * MAX_EVENTS
-        query = "INSERT INTO events (at_epoch_s, kind, serial, address, text) VALUES (?, ?, ?, ?, ?)"
-        connection.executemany(query, rows)
-    connection.close()
-    for _ in range(3):
-        store.note(Event(1.0, Kind.ENROLLED, "", "", ""))
-    assert len(store.events(2 * MAX_EVENTS)) == MAX_EVENTS
-
-
-def test_a_file_that_is_none_is_a_sentence(tmp_path):
-    (tmp_path / "x").write_text("this is no database, and long enough to be seen as none" * 50)
-    with pytest.raises(UserError, match="cannot be used"):
-        EnrolmentFile(tmp_path / "x")
-
-
 # -- commands ---------------------------------------------------------------------------------------------------------
 
 
@@ -153,8 +94,8 @@ def config(tmp_path: Path) -> Path:
     pki.init(tmp_path / "keys", [], pki.utc_now())
     file = tmp_path / "enrolment.yaml"
     file.write_text(
-        "version: 1\nkeys: keys\nstore: e.db\nhosts: [enrol.example.org]\nbroker: {host: broker.example.org}\n"
-        f"listen: {{host: {LOCAL}, port: 0}}\n"
+        "version: 1\nkeys: keys\ndatabase: sqlite:///e.db\nhosts: [enrol.example.org]\n"
+        f"broker: {{host: broker.example.org}}\nlisten: {{host: {LOCAL}, port: 0}}\n"
     )
     return file
 
@@ -175,6 +116,38 @@ def test_a_code_is_made_and_listed(config, capsys):
     assert told["code"] not in json.dumps(listed)
     assert main(["optimizer", "enrolment", "list", "--config", str(config)]) == 0
     assert "depot-7" in capsys.readouterr().out
+    assert stat.S_IMODE((config.parent / "e.db").stat().st_mode) == 0o600
+
+
+def test_the_list_tells_which_certificate_a_device_has(config, capsys):
+    words = ["optimizer", "enrolment", "list", "--config", str(config), "--json"]
+
+    def told() -> str:
+        assert main(words) == 0
+        return str(json.loads(capsys.readouterr().out)["devices"][0]["certificate"])
+
+    store, keys = enrolments_of(load_enrolment(config)), config.parent / "keys"
+    store.add_code(BOX, b"salt", b"digest", 5.0, 1.0)
+    assert told() == "none"
+    pki.issue(keys, BOX.controller, pki.utc_now())
+    made = x509.load_pem_x509_certificate((keys / "depot-7.crt").read_bytes())
+    end = made.not_valid_after_utc
+    issued = Certificate(certificate_number(made.serial_number), BOX.controller, 1.0, end.timestamp())
+    store.issued(issued)
+    assert told() == f"until {end:%Y-%m-%dT%H:%M:%SZ}"
+    pki.revoke(keys, BOX.controller, pki.utc_now())
+    assert told() == "revoked"
+    store.issued(replace(issued, number="f", issued_epoch_s=2.0, not_after_epoch_s=86_400.0))
+    assert told() == "expired 1970-01-02T00:00:00Z"
+
+
+def test_a_store_that_is_none_is_a_sentence(config, capsys):
+    (config.parent / "e.db").write_text("this is no database, and long enough to be seen as none" * 50)
+    assert main(["optimizer", "enrolment", "list", "--config", str(config)]) == 2
+    assert "the store cannot be used" in capsys.readouterr().err
+    (config.parent / "e.db").unlink()
+    (config.parent / "e.db").mkdir()
+    assert main(["optimizer", "enrolment", "list", "--config", str(config)]) == 2
 
 
 @pytest.mark.parametrize(
