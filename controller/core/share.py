@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 
 from controller.core.background import row_weights
-from controller.core.params import LEND_AFTER_S, LEND_RETURN_MA, Params
+from controller.core.params import LEND_AFTER_S, LEND_GAP_MA, LEND_GAP_PERCENT, LEND_RETURN_MA, Params
 from controller.core.state import ControllerState
 from interfaces.domain.image import Image
 from interfaces.domain.plan import MOST_MW, PPM, Plan
@@ -43,12 +43,15 @@ class _Prices:
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """One way to move an asset's wish, in mA per conductor, and what a kWh is worth to it there."""
+    """One way to move an asset's wish, in mA per conductor, and what a kWh is worth to it there. ``now_ma``: how far up
+    it may go now; what is missing to ``upper_ma`` stays free for it.
+    """
 
     asset: int
     value_ppm: int
     lower_ma: int
     upper_ma: int
+    now_ma: int
 
 
 def share_deviation(
@@ -66,7 +69,7 @@ def share_deviation(
     ``planned`` (N,): the plan speaks of it.
     """
     topology = params.topology
-    background = int(state.background.mean_mw[0])
+    background = MISSING if state.background.lost[0] else int(state.background.mean_mw[0])
     steps = len(plan.planned_import_mw)
     whole = plan.grid_ppm.shape == (steps, 3) and plan.calm_import_mw.shape == (steps,)
     if background == MISSING or not planned.any() or not whole:
@@ -75,11 +78,11 @@ def share_deviation(
     cars = planned & topology.is_evse & state.sessions.plugged & (want > 0)
     stores = planned & (topology.kind == int(AssetKind.BATTERY))
     flexible = planned & ((topology.is_evse & state.sessions.plugged) | stores)
-    reading = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
-    uses = state.ledger.offer_ma - reading <= LEND_RETURN_MA
-    drawn = np.where(cars, _expected(want, reading, state, now_s), want)
-    drawn_mw = background + int((drawn * cost)[flexible].sum())
-    turns = _turns(value, want, np.where(uses, topology.max_ma, drawn), cars, stores, topology)
+    drawn, upper, now = _expected(want, cars, image, state, topology, now_s)
+    unplanned = np.where(flexible | (state.background.newest_ma[:, POWER_ROW] == MISSING), 0, 1)
+    unplanned_mw = int((unplanned * state.background.newest_ma[:, POWER_ROW]).sum())
+    drawn_mw = background + unplanned_mw + int((drawn * cost)[flexible].sum())
+    turns = _turns(value, want, (upper, now), cars, stores, topology)
     moved = _shared(drawn, turns, cost, drawn_mw, _prices(plan, t))
     return np.where(moved == drawn, want, moved)
 
@@ -109,24 +112,42 @@ def _prices(plan: Plan, t: int) -> _Prices:
     return _Prices(export, imported, beyond, int(plan.calm_import_mw[t]))
 
 
-def _expected(want: Ints, drawn: Ints, state: ControllerState, now_s: float) -> Ints:
-    """(N,) what a wish will draw: a car that has left much of its offer unused for a while draws no more for a wish."""
-    content = now_s - state.lending.gap_s >= LEND_AFTER_S
-    return np.where(content, np.minimum(want, drawn), np.minimum(want, state.lending.ceiling_ma))
+def _expected(
+    want: Ints, cars: Bools, image: Image, state: ControllerState, topology: Topology, now_s: float
+) -> tuple[Ints, Ints, Ints]:
+    """(N,) what a wish will draw, (N,) how far it may be raised in the end, (N,) and now.
+
+    A car that has had an offer for a while and leaves much of it unused draws no more for a wish; one that has not
+    followed yet keeps what it is offered, else it would never see the higher current long enough.
+    """
+    reading = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
+    offer, known = state.ledger.offer_ma, ~(image.asset_ma == MISSING).all(axis=1)
+    unused, stood_s = offer - reading, now_s - state.ledger.change_s - topology.poll_s
+    much = unused > np.maximum(LEND_GAP_MA, offer * LEND_GAP_PERCENT // 100)
+    content = cars & known & much & (stood_s >= LEND_AFTER_S)
+    lent = np.where(cars, np.minimum(want, state.lending.ceiling_ma), want)
+    drawn = np.where(content, np.minimum(want, reading), lent)
+    held = np.maximum(drawn, np.minimum(offer, topology.max_ma))
+    upper = np.where(content, drawn, topology.max_ma)
+    return drawn, upper, np.where(unused <= LEND_RETURN_MA, upper, np.minimum(upper, held))
 
 
-def _turns(value: Ints, want: Ints, most: Ints, cars: Bools, stores: Bools, topology: Topology) -> list[_Turn]:
-    """Least worth first. A car that charges keeps its minimum and takes ``most`` (N,). A battery may turn round: a
-    stored kWh is worth less on the way in than it must earn on the way out, by its losses and wear.
+def _turns(
+    value: Ints, want: Ints, reach: tuple[Ints, Ints], cars: Bools, stores: Bools, topology: Topology
+) -> list[_Turn]:
+    """Least worth first. ``reach``: (N,) of a car, in the end and now; it keeps its minimum. A battery may turn round:
+    a stored kWh is worth less on the way in than it must earn on the way out, by its losses and wear.
     """
     turns = []
     for i in np.flatnonzero(cars | stores).tolist():
         worth = int(value[i])
         if cars[i]:
-            turns.append(_Turn(i, worth, min(int(topology.min_ma[i]), int(want[i])), int(most[i])))
+            least_ma = min(int(topology.min_ma[i]), int(want[i]))
+            turns.append(_Turn(i, worth, least_ma, int(reach[0][i]), int(reach[1][i])))
             continue
-        turns.append(_Turn(i, round(worth * BATTERY_EFFICIENCY) - WEAR_PPM, 0, int(topology.max_ma[i])))
-        turns.append(_Turn(i, round(worth / BATTERY_EFFICIENCY) + WEAR_PPM, -int(topology.max_export_ma[i]), 0))
+        most_ma, least_ma = int(topology.max_ma[i]), -int(topology.max_export_ma[i])
+        turns.append(_Turn(i, round(worth * BATTERY_EFFICIENCY) - WEAR_PPM, 0, most_ma, most_ma))
+        turns.append(_Turn(i, round(worth / BATTERY_EFFICIENCY) + WEAR_PPM, least_ma, 0, 0))
     return sorted(turns, key=lambda turn: (turn.value_ppm, turn.asset))
 
 
@@ -142,11 +163,11 @@ def _give(out: Ints, turns: list[_Turn], cost: Ints, drawn_mw: int, goal_mw: int
 
 
 def _take(out: Ints, turns: list[_Turn], cost: Ints, drawn_mw: int, goal_mw: int) -> int:
-    """Raise wishes in this order until the site draws ``goal_mw``; what it draws then."""
+    """Raise wishes in this order until the site draws ``goal_mw``; what it will draw then."""
     for turn in turns:
-        per_ma = max(int(cost[turn.asset]), 1)
-        step = min((goal_mw - drawn_mw) // per_ma, turn.upper_ma - int(out[turn.asset]))
+        per_ma, before_ma = max(int(cost[turn.asset]), 1), int(out[turn.asset])
+        step = min((goal_mw - drawn_mw) // per_ma, turn.upper_ma - before_ma)
         if step > 0:
-            out[turn.asset] += step
+            out[turn.asset] = max(before_ma, min(before_ma + step, turn.now_ma))
             drawn_mw += step * per_ma
     return drawn_mw

@@ -50,6 +50,8 @@ PAUSE_EUR: Final[float] = 0.4
 """What a pause must save in cheaper hours, however little is left to charge: a driver who looks sees an idle car."""
 SLEEPS_SHARE: Final[float] = 0.02
 """Of fifty cars one does not wake up from a pause, and lacks all that was still to come."""
+REGRET: Final[float] = 2.5
+"""What cheaper hours save is money, what a pause risks is somebody's journey: it must save so much more."""
 PAUSED_EUR_PER_KWH_STEP: Final[float] = 0.004
 """What a quarter of waiting costs it then: a few hours are no matter, quarters that differ by a cent are no reason."""
 LATER_PREMIUM: Final[float] = 1.1
@@ -74,13 +76,12 @@ def base_eur_per_kwh(problem: Problem, prices: Prices) -> float:
     """The lowest price of a real shortage: above all that energy could cost or earn."""
     capacity = problem.tariff.capacity
     peak = 0.0 if capacity is None else ABOVE_PEAK * capacity.eur_per_kw / FULL_H
-    return max(_price_based(prices), peak)
+    return max(_missed_eur_per_kwh(prices), ABOVE_PRICES * float(np.abs(prices.export_eur_per_kwh).max()), peak)
 
 
-def _price_based(prices: Prices) -> float:
-    """What a missing kWh costs where no peak has to be outbid."""
-    highest = max(float(np.abs(prices.import_eur_per_kwh).max()), float(np.abs(prices.export_eur_per_kwh).max()))
-    return max(LEAST_EUR_PER_KWH, ABOVE_PRICES * highest)
+def _missed_eur_per_kwh(prices: Prices) -> float:
+    """What a missing kWh costs where nothing but buying it has to be outbid."""
+    return max(LEAST_EUR_PER_KWH, ABOVE_PRICES * float(np.abs(prices.import_eur_per_kwh).max()))
 
 
 def worth_of(
@@ -116,14 +117,14 @@ def worth_of(
     patient = np.array([need.deferrable for need in needs], dtype=np.bool_)
     hurry = np.maximum(hurry, EARLY_EUR_PER_KWH_STEP)
     most = HURRY_SHARE * base / np.maximum(windows, 1.0)
-    waits = _waits(needs, windows, fastest_h, prices, base)
+    waits = _waits(needs, windows, fastest_h, prices)
     stays = np.where(running, np.minimum(_staying(waits), most), 0.0)
     left_kwh = np.array([need.energy_kwh for need in needs])
     return Worth(
         short_kwh=widths,
         short_eur_per_kwh=costs,
         early_eur_per_kwh_step=_in_turn(needs) * np.maximum(np.where(patient, EARLY_EUR_PER_KWH_STEP, hurry), stays),
-        pause_eur=np.where(running & ~waits.worth, SLEEPS_SHARE * _price_based(prices) * left_kwh, 0.0),
+        pause_eur=np.where(running & ~waits.worth, SLEEPS_SHARE * _missed_eur_per_kwh(prices) * left_kwh, 0.0),
         slack_eur_per_kwh=SLACK_FACTOR * guaranteed_eur,
     )
 
@@ -138,13 +139,13 @@ class _Waits:
     worth: Bools
 
 
-def _waits(needs: tuple[Need, ...], windows: Floats, fastest_h: Floats, prices: Prices, base: float) -> _Waits:
-    price = prices.import_eur_per_kwh
+def _waits(needs: tuple[Need, ...], windows: Floats, fastest_h: Floats, prices: Prices) -> _Waits:
+    price, missing_eur = prices.import_eur_per_kwh, _missed_eur_per_kwh(prices)
     drop, worth = np.zeros(len(needs)), np.zeros(len(needs), dtype=np.bool_)
     for i, need in enumerate(needs):
         needed = max(1, math.ceil(float(fastest_h[i]) / FULL_H))
         drop[i] = float(price[0]) - float(np.sort(price[: int(windows[i])])[:needed].mean())
-        risk_eur = max(PAUSE_EUR, SLEEPS_SHARE * base * need.energy_kwh)
+        risk_eur = max(PAUSE_EUR, REGRET * SLEEPS_SHARE * missing_eur * need.energy_kwh)
         worth[i] = drop[i] * need.energy_kwh > risk_eur
     return _Waits(drop, worth)
 

@@ -27,6 +27,8 @@ DUST_A: Final[float] = 1e-4
 NEXT_PLAN_H: Final[float] = 0.25
 """A plan is obeyed for as long as its lease at most."""
 LEAST_SHARE: Final[float] = 1e-3
+NO_DEARER_EUR_PER_KWH: Final[float] = 0.05
+"""A step that costs so much more than the running one is no time to go on for the last watt-hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,17 +172,17 @@ def _linger(i: int, current: Floats, room: Room, compiled: Compiled) -> None:
     some watt-hours, and started again by the plan that sees them missing.
     """
     cars, dt_h, rests = compiled.instance.cars, compiled.steps.dt_h, np.flatnonzero(current <= DUST_A)
-    if not rests.size or rests[0] == 0:
+    if not rests.size or rests[0] == 0 or cars.discharge_a[i] > 0.0:
         return
-    least = _up(float(cars.min_a[i]), compiled.fleet.evses[i].step_a)
+    least, price = _up(float(cars.min_a[i]), compiled.fleet.evses[i].step_a), compiled.instance.grid.import_eur_per_kwh
     if float((current * dt_h)[rests[0] :].sum()) > least * float(dt_h[-1]) + DUST_A:
         return
     for t in range(int(rests[0]), min(FIRM_STEPS, int(cars.end[i]))):
-        current[t] = given = room.raised(i, t, float(current[t]), least)
-        if given < least - DUST_A:
-            room.book(i, t, -given)
-            current[t] = 0.0
+        more = least - float(current[t])
+        # A new peak is more than those watt-hours are worth, and so is a dearer hour.
+        if price[t] > price[0] + NO_DEARER_EUR_PER_KWH or room.free_a(i, t, below_peak=True) < more - DUST_A:
             return
+        current[t] = room.raised(i, t, float(current[t]), least)
 
 
 def _odd(i: int, current: Floats, share: Floats, compiled: Compiled) -> Bools:

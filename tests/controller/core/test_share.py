@@ -81,3 +81,54 @@ def test_a_car_that_leaves_current_unused_is_offered_no_more():
     here = cars([400_000, 300_000], 30.0, [10.0, 8.0], most_a=7.0)
     here.expect(e0=10, e1=16)
     assert {int(s[0]) for s in here.setpoints[-60:]} == {10_000}, "no saw"
+
+
+def downs(here: Table, scans: int) -> int:
+    """How often an offer fell in the last scans, of all assets."""
+    return int((np.diff(np.array(here.setpoints[-scans:]), axis=0) < 0).sum())
+
+
+@pytest.mark.parametrize("scan_s", [0.2, 1.0])
+def test_a_car_that_takes_more_follows_before_it_is_judged(scan_s: float):
+    """Energy becomes worth more than import costs: both cars rise, and no offer falls before the car has seen it."""
+    here = Table(site([gcp(100.0, **QUIET)], [evse("e0", max_a=32.0), evse("e1", max_a=32.0)]), scan_s=scan_s)
+    calm, rows = np.array([90 * W_PER_A * 1000]), [[8.0, 8.0]]
+    here.plug("e0", "e1").after(seconds=120)
+    here.put(plan=plan(rows, value_ppm=np.array([[200_000, 200_000]]), calm_import_mw=calm)).after(seconds=60)
+    here.put(plan=plan(rows, sequence=2, value_ppm=np.array([[400_000, 400_000]]), calm_import_mw=calm))
+    here.after(seconds=180).expect(e0=32, e1=32)
+    assert downs(here, round(180 / scan_s)) == 0
+
+
+def test_sudden_sun_is_taken_without_a_saw():
+    here = Table(site([gcp(63.0, **QUIET)], [evse("e0", max_a=32.0), evse("e1", max_a=32.0)]))
+    values = np.array([[100_000, 300_000]])
+    here.plug("e0", "e1").after(seconds=120).put(plan=plan([[8.0, 8.0]], value_ppm=values)).after(seconds=60)
+    here.load("gcp", -31.0).after(seconds=180)
+    assert here.amps("e1") == pytest.approx(22.0, abs=1.0)
+    assert downs(here, 180) == 0
+
+
+def test_who_is_not_in_the_plan_counts_too():
+    """A third car by the site's own rules: what it draws is no room below the peak."""
+    here = Table(site([gcp(63.0, **QUIET)], [evse("e0"), evse("e1")]))
+    here.plug("e0", "e1").load("gcp", 10.0).after(seconds=120)
+    calm = np.array([30 * W_PER_A * 1000])
+    here.put(plan=plan([[16.0]], assets=("e0",), value_ppm=np.array([[200_000]]), calm_import_mw=calm))
+    here.after(seconds=120).expect(e0=6, e1=16)
+
+
+def test_a_charger_that_is_read_seldom_counts_with_what_it_draws_too():
+    here = Table(site([gcp(63.0, **QUIET)], [evse("e0", poll_s=10.0), evse("e1")]))
+    here.plug("e0", max_a=10.0).plug("e1").after(seconds=120)
+    calm = np.array([28 * W_PER_A * 1000])
+    named = plan([[16.0, 16.0]], value_ppm=np.array([[300_000, 200_000]]), calm_import_mw=calm)
+    here.put(plan=named).after(seconds=180).expect(e1=16)
+
+
+def test_a_site_that_sees_nothing_of_its_load_shares_nothing():
+    here = with_battery(195_000, 30.0, calm_a=20.0)
+    assert here.amps("bat") < 0
+    here.silent_meters.add("gcp")
+    here.after(seconds=60)
+    assert here.amps("bat") == 0.0

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from interfaces.domain.units import Ints
+from optimizer.core.problem import CircuitForecast, Forecast
 from optimizer.core.problem_money import Capacity
 from optimizer.core.rounding_pauses import HELD_STEPS
 from tests.optimizer.core.test_planning import plan, row, small
-from tests.optimizer.problems import dynamic, evse, fixed, problem, session, site, with_battery
+from tests.optimizer.problems import NOW, dynamic, evse, fixed, problem, session, site, with_battery
 
 MIN_MA, MAX_MA = 6_000, 16_000
 
@@ -109,7 +110,7 @@ def test_who_is_nearly_done_goes_on_only_where_there_is_room():
 def test_a_battery_below_its_reserve_makes_no_new_peak_and_pauses_nobody():
     """Measured at 9 % of a floor of 10 %: filling it at any price would pay a month's peak for 1 kWh."""
     capacity = Capacity(eur_per_kw=4.0, floor_kw=14.0, realised_kw=14.0, month="2025-11")
-    tariff = replace(dynamic(*[0.30] * 20 + [0.10] * 4), capacity=capacity)
+    tariff = replace(dynamic(*[0.25] * 20 + [0.15] * 4), capacity=capacity)
     base = small(session("a", kwh=11.0, charging=True), load_kw=2.0, tariff=tariff)
     planned = plan(with_battery(base, 4.0, floor_share=0.1))
     battery = planned.setpoint_ma[:, planned.assets.index("bat")]
@@ -117,3 +118,14 @@ def test_a_battery_below_its_reserve_makes_no_new_peak_and_pauses_nobody():
     assert (battery >= 0).all(), "and it goes no lower"
     assert row(planned, "a")[0] == MAX_MA
     assert battery[20:].max() > 0, "it fills when energy is cheap"
+
+
+def test_the_last_watt_hours_make_no_new_peak_and_pay_no_dear_hour():
+    nearly = session("a", kwh=22.5, delivered_kwh=20.0, charging=True)
+    capacity = Capacity(eur_per_kw=4.0, floor_kw=12.0, realised_kw=12.0, month="2025-11")
+    rising = replace(small(nearly, tariff=replace(fixed(), capacity=capacity)))
+    load = Forecast(NOW, circuits=(CircuitForecast("gcp", (0.5, *[11.5] * 23)),))
+    planned = plan(replace(rising, forecast=load))
+    assert (planned.planned_import_mw <= 12_000_000).all()
+    dear = plan(small(nearly, tariff=dynamic(*[0.20] + [1.50] * 23)))
+    assert row(dear, "a")[1:4].tolist() == [0, 0, 0]
