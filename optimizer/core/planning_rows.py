@@ -14,12 +14,14 @@ from typing import Final
 import numpy as np
 
 from interfaces.domain.plan import MOST_PPM, PPM
+from interfaces.domain.stores import BATTERY_EFFICIENCY, BATTERY_WEAR_EUR_PER_KWH
 from interfaces.domain.topology import PHASES
 from interfaces.domain.units import MILLI, Bools, Floats, Ints, frozen_ints
 from optimizer.core.compile import Compiled
 from optimizer.core.compile_tree import below_of, parents_first
 from optimizer.core.instance import FIRM_STEPS, Solution, on_rows
 from optimizer.core.problem import Problem
+from optimizer.core.problem_facts import BatteryFacts
 from optimizer.core.verify import amperes, net_kw, window_share
 
 DUST_A: Final[float] = 1e-4
@@ -279,6 +281,7 @@ def _power_column(
 
 def _batteries(problem: Problem, compiled: Compiled, solution: Solution) -> list[Column]:
     del compiled
+    moved_kw = solution.charge_kw - solution.discharge_kw
     return [
         _power_column(
             problem,
@@ -286,12 +289,24 @@ def _batteries(problem: Problem, compiled: Compiled, solution: Solution) -> list
             one.circuit,
             one.phases,
             "battery",
-            solution.charge_kw[k] - solution.discharge_kw[k],
+            moved_kw[k],
             one.step_a,
-            solution.battery_value_eur_per_kwh[k],
+            _told_value(one, moved_kw[k], solution.battery_value_eur_per_kwh[k]),
         )
         for k, one in enumerate(problem.site.batteries)
     ]
+
+
+def _told_value(battery: BatteryFacts, moved_kw: Floats, value_eur_per_kwh: Floats) -> Floats:
+    """(T,) the value a plan tells: with the losses and the wear that every site reckons with it means at the meter what
+    the battery's own make of the true one.
+    """
+    taken = value_eur_per_kwh * battery.charge_efficiency - battery.wear_eur_per_kwh
+    given = value_eur_per_kwh / battery.discharge_efficiency + battery.wear_eur_per_kwh
+    filling = (taken + BATTERY_WEAR_EUR_PER_KWH) / BATTERY_EFFICIENCY
+    emptying = (given - BATTERY_WEAR_EUR_PER_KWH) * BATTERY_EFFICIENCY
+    told: Floats = np.where(moved_kw < -DUST_A, emptying, np.where(moved_kw > DUST_A, filling, value_eur_per_kwh))
+    return told
 
 
 def _plants(problem: Problem, compiled: Compiled, solution: Solution) -> list[Column]:

@@ -156,6 +156,7 @@ def battery_plan(loop: Loop, battery_a: float) -> Plan:
     """One hour: the cars at full, the battery at ``battery_a`` per conductor."""
     assets = tuple(a.id for a in loop.topology.assets)
     row = [round((battery_a if name == "bat" else 32.0) * MILLI) for name in assets]
+    stored_ppm = 100_000 if battery_a > 0 else 0  # energy costs nothing here: what is worth nothing is not stored
     return Plan(
         plan_id="p",
         site="s",
@@ -169,7 +170,7 @@ def battery_plan(loop: Loop, battery_a: float) -> Plan:
         lease_until_epoch_s=EPOCH_S + 3600.0,
         assets=assets,
         setpoint_ma=np.array([row], dtype=np.int64),
-        value_ppm=np.zeros((1, len(assets)), dtype=np.int64),
+        value_ppm=np.full((1, len(assets)), stored_ppm, dtype=np.int64),
         planned_import_mw=np.array([30_000_000], dtype=np.int64),
         grid_ppm=np.zeros((1, 3), dtype=np.int64),
         calm_import_mw=np.array([10**12], dtype=np.int64),

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from interfaces.domain.stores import BATTERY_EFFICIENCY, BATTERY_WEAR_EUR_PER_KWH
 from interfaces.domain.units import Ints
 from optimizer.core.problem import CircuitForecast, Forecast
 from optimizer.core.problem_money import Capacity
@@ -129,3 +130,21 @@ def test_the_last_watt_hours_make_no_new_peak_and_pay_no_dear_hour():
     assert (planned.planned_import_mw <= 12_000_000).all()
     dear = plan(small(nearly, tariff=dynamic(*[0.20] + [1.50] * 23)))
     assert row(dear, "a")[1:4].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("efficiency", [0.80, 0.95, 1.0])
+@pytest.mark.parametrize(("prices", "charges"), [((0.05, 0.40), True), ((0.40, 0.05), False)])
+def test_a_site_reckons_a_batterys_value_with_its_own_losses(
+    efficiency: float, prices: tuple[float, float], charges: bool
+):
+    """What the site makes of the told value is, at the meter, what the plan's own choice is worth: it lets it stand."""
+    tariff = dynamic(*[prices[0]] * 12, *[prices[1]] * 12)
+    losses = {"charge_efficiency": efficiency, "discharge_efficiency": efficiency, "wear_eur_per_kwh": 0.03}
+    planned = plan(with_battery(small(load_kw=3.0, facts=site(), tariff=tariff), 50.0, **losses))
+    t = int(np.flatnonzero(planned.setpoint_ma[:, planned.assets.index("bat")])[0])
+    told = float(planned.value_ppm[t, planned.assets.index("bat")]) / 1e6
+    true = float(planned.solution.battery_value_eur_per_kwh[0, t])
+    if charges:
+        assert told * BATTERY_EFFICIENCY - BATTERY_WEAR_EUR_PER_KWH == pytest.approx(true * efficiency - 0.03, abs=1e-5)
+    else:
+        assert told / BATTERY_EFFICIENCY + BATTERY_WEAR_EUR_PER_KWH == pytest.approx(true / efficiency + 0.03, abs=1e-5)
