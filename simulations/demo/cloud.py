@@ -123,6 +123,7 @@ class Cloud:
 
     def start_optimizer(self) -> None:
         """Start it, also anew after somebody killed it."""
+        self._stop_optimizer()
         run = [sys.executable, "-m", "interfaces.cli", "optimizer", "run", "--config", "optimizer.yaml"]
         with (self.folder / "optimizer.log").open("ab") as log:
             self._optimizer = subprocess.Popen(  # noqa: S603  our own program
