@@ -25,7 +25,7 @@ from interfaces.domain.plan_text import plan_text
 from interfaces.domain.reasons import Reason
 from interfaces.domain.targets import Target, Targets
 from interfaces.domain.wire import AckCode, targets_message, write
-from interfaces.domain.wire_commands import AnswerCode, Command, Order, OutOfService, Pause, Resume
+from interfaces.domain.wire_commands import AnswerCode, Command, Order, OutOfService, Pause, Resume, SendJournal
 from interfaces.domain.wire_head import Head
 from interfaces.domain.wire_topics import Kind
 from interfaces.drivers.pki import key_id_of
@@ -36,6 +36,12 @@ KEY = ed25519.Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
 SIGNER = Signer(KEY, key_id_of(KEY.public_key()))
 BOX = "box-1"
 PLACES = (PLACE_1, PLACE_2)
+
+
+def no_window(command: str, order: SendJournal, now_epoch_s: float) -> tuple[AnswerCode, str]:
+    """No journal is kept here."""
+    del command, order, now_epoch_s
+    return AnswerCode.NOT_POSSIBLE, "no journal is kept here"
 
 
 class Box:
@@ -51,7 +57,7 @@ class Box:
 
     def _gateway(self) -> None:
         kept = Kept(self.folder / "state.db")
-        self.commands = CommandInbox(kept, self.command_here, self.tell, lambda _a, _b: 0, self.folder / "proposals")
+        self.commands = CommandInbox(kept, self.command_here, self.tell, no_window, self.folder / "proposals")
         self.inbox = CloudInbox(kept, self.here, self.tell, self.commands.decide)
 
     def restart(self) -> None:
