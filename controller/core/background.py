@@ -292,10 +292,16 @@ def _take_sample(
     )
 
 
+def seen_mw(state: Background) -> Ints:
+    """(N,) what each flexible asset was last seen to draw, 0 where nobody knows; what the sun gives is background."""
+    newest = state.newest_ma[:, POWER_ROW]
+    seen: Ints = np.where(newest == MISSING, 0, newest)
+    return seen
+
+
 def _mean_mw(state: Background, image: Image, topology: Topology, valid: Bools) -> Ints:
     """(C,) mean of the net power besides what the flexible assets were last seen to draw."""
-    seen = np.where(state.newest_ma[:, POWER_ROW] == MISSING, 0, state.newest_ma[:, POWER_ROW])
-    besides = np.where(valid, image.meter_mw, 0) - (topology.ancestry @ seen).astype(np.int64)
+    besides = np.where(valid, image.meter_mw, 0) - (topology.ancestry @ seen_mw(state)).astype(np.int64)
     known = state.mean_mw != MISSING
     since_s = np.full(topology.c, np.inf)
     np.subtract(image.meter_sample_s, state.sample_s, out=since_s, where=known & valid)

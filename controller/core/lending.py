@@ -47,6 +47,18 @@ SHORTAGES: Final[tuple[int, ...]] = tuple(
 """Who is held by one of these would use more current if the row named had it."""
 
 
+def reading_ma(image: Image) -> Ints:
+    """(N,) current on the busiest conductor of each asset, 0 where nobody knows."""
+    reading: Ints = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
+    return reading
+
+
+def leaves_much(offer_ma: Ints, drawn_ma: Ints) -> Bools:
+    """(N,) whose offer and draw are further apart than a car's accuracy and a meter's class explain."""
+    much: Bools = offer_ma - drawn_ma > np.maximum(LEND_GAP_MA, offer_ma * LEND_GAP_PERCENT // 100)
+    return much
+
+
 def advance_lending(
     state: Lending,
     image: Image,
@@ -59,10 +71,10 @@ def advance_lending(
     now_s: float,
 ) -> Lending:
     """Next lending state. ``waited_for`` (N,): somebody waits for current on a row this asset shares."""
-    drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
+    drawn = reading_ma(image)
     known = ((image.asset_ma != MISSING) | (topology.wired == 0)).all(axis=1)
     able = topology.is_evse & (topology.poll_s <= SLOW_POLL_S) & ~state.habit & (offer_ma > topology.min_ma) & known
-    gap = offer_ma - drawn > np.maximum(LEND_GAP_MA, offer_ma * LEND_GAP_PERCENT // 100)
+    gap = leaves_much(offer_ma, drawn)
     gap_s = np.where(able & gap, np.minimum(state.gap_s, now_s), np.where(fresh | ~able, np.inf, state.gap_s))
     lent = state.ceiling_ma < NO_LIMIT
     start = able & ~lent & waited_for & (now_s - gap_s >= LEND_AFTER_S)

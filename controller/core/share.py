@@ -13,8 +13,9 @@ from typing import Final
 
 import numpy as np
 
-from controller.core.background import row_weights
-from controller.core.params import LEND_AFTER_S, LEND_GAP_MA, LEND_GAP_PERCENT, LEND_RETURN_MA, Params
+from controller.core.background import row_weights, seen_mw
+from controller.core.lending import leaves_much, reading_ma
+from controller.core.params import LEND_AFTER_S, LEND_RETURN_MA, Params
 from controller.core.state import ControllerState
 from interfaces.domain.image import Image
 from interfaces.domain.plan import MOST_MW, PPM, Plan
@@ -26,8 +27,6 @@ DEVIATION_MW: Final[int] = 500_000
 """Half a kilowatt of forecast error is noise."""
 SAME_PPM: Final[int] = 2_000
 """Values and prices closer than 0.2 ct/kWh are equal: the plan's own choice stands."""
-
-
 WEAR_PPM: Final[int] = round(BATTERY_WEAR_EUR_PER_KWH * PPM)
 
 
@@ -79,9 +78,7 @@ def share_deviation(
     stores = planned & (topology.kind == int(AssetKind.BATTERY))
     flexible = planned & ((topology.is_evse & state.sessions.plugged) | stores)
     drawn, upper, now = _expected(want, cars, image, state, topology, now_s)
-    unplanned = np.where(flexible | (state.background.newest_ma[:, POWER_ROW] == MISSING), 0, 1)
-    unplanned_mw = int((unplanned * state.background.newest_ma[:, POWER_ROW]).sum())
-    drawn_mw = background + unplanned_mw + int((drawn * cost)[flexible].sum())
+    drawn_mw = background + int(np.where(flexible, drawn * cost, seen_mw(state.background)).sum())
     turns = _turns(value, want, (upper, now), cars, stores, topology)
     moved = _shared(drawn, turns, cost, drawn_mw, _prices(plan, t))
     return np.where(moved == drawn, want, moved)
@@ -120,16 +117,14 @@ def _expected(
     A car that has had an offer for a while and leaves much of it unused draws no more for a wish; one that has not
     followed yet keeps what it is offered, else it would never see the higher current long enough.
     """
-    reading = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
-    offer, known = state.ledger.offer_ma, ~(image.asset_ma == MISSING).all(axis=1)
-    unused, stood_s = offer - reading, now_s - state.ledger.change_s - topology.poll_s
-    much = unused > np.maximum(LEND_GAP_MA, offer * LEND_GAP_PERCENT // 100)
-    content = cars & known & much & (stood_s >= LEND_AFTER_S)
+    offer, reading, known = state.ledger.offer_ma, reading_ma(image), ~(image.asset_ma == MISSING).all(axis=1)
+    stood_s = now_s - state.ledger.change_s - topology.poll_s
+    content = cars & known & leaves_much(offer, reading) & (stood_s >= LEND_AFTER_S)
     lent = np.where(cars, np.minimum(want, state.lending.ceiling_ma), want)
     drawn = np.where(content, np.minimum(want, reading), lent)
     held = np.maximum(drawn, np.minimum(offer, topology.max_ma))
     upper = np.where(content, drawn, topology.max_ma)
-    return drawn, upper, np.where(unused <= LEND_RETURN_MA, upper, np.minimum(upper, held))
+    return drawn, upper, np.where(offer - reading <= LEND_RETURN_MA, upper, np.minimum(upper, held))
 
 
 def _turns(

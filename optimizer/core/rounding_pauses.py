@@ -27,7 +27,8 @@ def held(program: Program, x: Floats, share: float) -> tuple[Floats, float] | No
     """
     cars, cells, early = program.instance.cars, program.layout.cells, early_cells(program, x)
     car, step = cells.car[early.cell], cells.step[early.cell]
-    rests = (step < HELD_STEPS) & (cars.pause_eur[car] > 0.0) & (early.current_a <= BOTH_WAYS)
+    stays = (cars.pause_eur > 0.0) & (cars.discharge_a <= 0.0)
+    rests = (step < HELD_STEPS) & stays[car] & (early.current_a <= BOTH_WAYS)
     paused = np.unique(car[rests & (step == 0)])
     kw = cars.kw_per_a[paused] * cars.min_a[paused]
     order = np.argsort(-cars.pause_eur[paused] / kw, kind="stable")
