@@ -100,7 +100,7 @@ def need_of(problem: Problem, session: Session, doubled: bool = False) -> Need:
     profile = _profile(problem, session, doubled, notes)
     vehicle, known = _vehicle(problem, session, profile)
     chosen = choose(problem, session, profile, vehicle if known else None)
-    departure_epoch_s = _departure(problem, session, chosen, notes)
+    departure_epoch_s, overdue = _departure(problem, session, chosen, notes)
     gain = gain_of(problem, session, vehicle)
     soc_pct, spread_pct = _soc(session, vehicle, gain, notes)
     energy_kwh = _energy(session, chosen.target, vehicle, known, soc_pct, gain, notes)
@@ -108,7 +108,9 @@ def need_of(problem: Problem, session: Session, doubled: bool = False) -> Need:
         energy_kwh = 0.0
         notes.append("this site gives unknown tags nothing")
     left_kwh = max(0.0, chosen.target.guaranteed_kwh - session.delivered_kwh)
-    deferrable = (session.deferrable, chosen.target.deferrable, profile.deferrable if profile else None)
+    # Who should have left already waits for nothing: each plan would put it off for another hour.
+    said = (session.deferrable, chosen.target.deferrable, profile.deferrable if profile else None)
+    deferrable = not overdue and next((value for value in said if value is not None), True)
     return Need(
         evse=session.evse,
         source=chosen.source,
@@ -117,7 +119,7 @@ def need_of(problem: Problem, session: Session, doubled: bool = False) -> Need:
         energy_kwh=energy_kwh,
         guaranteed_kwh=min(left_kwh, energy_kwh),
         departure_epoch_s=departure_epoch_s,
-        deferrable=next((value for value in deferrable if value is not None), True),
+        deferrable=deferrable,
         priority=session.priority or (profile.priority if profile else 2),
         soc_source="none" if soc_pct is None else session.soc_source,
         soc_pct=soc_pct,
@@ -232,23 +234,24 @@ def _scheduled(problem: Problem, session: Session, vehicle: Vehicle | None) -> S
     return min(fitting, key=lambda entry: entry.departure_epoch_s, default=None)
 
 
-def _departure(problem: Problem, session: Session, chosen: Choice, notes: list[str]) -> float:
+def _departure(problem: Problem, session: Session, chosen: Choice, notes: list[str]) -> tuple[float, bool]:
+    """When it leaves, and whether it should have left already."""
     now_epoch_s = problem.now_epoch_s
     stay_s = problem.settings.default_stay_h * SECONDS_PER_HOUR
     wanted = chosen.departure_epoch_s
     if wanted is None:
         wanted = session.plugged_in_epoch_s + stay_s
         if wanted <= now_epoch_s:
-            return now_epoch_s + OVERDUE_H * SECONDS_PER_HOUR
+            return now_epoch_s + OVERDUE_H * SECONDS_PER_HOUR, True
         notes.append(f"nobody said when it leaves: {problem.settings.default_stay_h:g} h after plug-in are assumed")
-        return wanted
+        return wanted, False
     if wanted <= now_epoch_s:
         notes.append(
             f"its departure lies {_ago(now_epoch_s - wanted)} in the past: it is charged as if it left in "
             f"{OVERDUE_H:g} h"
         )
-        return now_epoch_s + OVERDUE_H * SECONDS_PER_HOUR
-    return wanted
+        return now_epoch_s + OVERDUE_H * SECONDS_PER_HOUR, True
+    return wanted, False
 
 
 def _ago(seconds: float) -> str:

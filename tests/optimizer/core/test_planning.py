@@ -542,3 +542,10 @@ def test_no_plan_is_above_a_limit(made: tuple[Topology, Problem], deadline_s: fl
     assert (setpoint >= 0).all()
     running = setpoint > 0
     assert (setpoint[running] >= np.broadcast_to(topology.min_ma, setpoint.shape)[running]).all()
+
+
+@pytest.mark.parametrize("hours", [-0.1, -2.0])
+def test_who_stays_beyond_its_departure_is_not_put_off_for_ever(hours: float):
+    """It is planned as if it left within the hour; at prices that fall all morning each plan would wait once more."""
+    falling = dynamic(*[0.40] * 2, *[0.25] * 2, *[0.10] * 20)
+    assert row(plan(small(session("a", kwh=5.0, hours=hours), tariff=falling)), "a")[0] == 16_000
