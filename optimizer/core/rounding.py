@@ -88,14 +88,22 @@ def second_chance(program: Program, relaxed: Floats, x: Floats) -> Floats | None
     order = np.lexsort((cells.step[early.cell], -early.current_a, car))
     order = order[could[order]]
     one = order[np.flatnonzero(np.diff(car[order], prepend=-1))]
-    again, column = x.copy(), program.layout.columns["x"].start + early.cell
+    again = x.copy()
     kwh = program.instance.cars.kw_per_a[car] * program.instance.grid.dt_h[cells.step[early.cell]] * early.least_a
     on = np.bincount(car, np.where(taken > BOTH_WAYS, kwh, 0.0), shape[0])
     on[car[one]] += kwh[one]
     # Where the car does not want two steps' worth, it gets this step instead.
-    again[column[(on > early.space_kwh + MARGIN)[car]]] = 0.0
-    again[column[one]] = ALMOST * early.least_a[one]
+    put_a(program, again, early.cell[(on > early.space_kwh + MARGIN)[car]], 0.0)
+    put_a(program, again, early.cell[one], ALMOST * early.least_a[one])
     return again
+
+
+def put_a(program: Program, x: Floats, cell: Ints, current_a: Floats | float) -> None:
+    """Other currents for these cells, in place; where a plan before split a current in two, its first column has all."""
+    columns, split = program.layout.columns, program.layout.split
+    x[columns["x"].start + cell] = current_a
+    if split.size:
+        x[columns["x above"].start + np.flatnonzero(np.isin(split, cell))] = 0.0
 
 
 def directions(program: Program, x: Floats, *, all_steps: bool = False) -> Fixed:

@@ -17,7 +17,7 @@ from optimizer.core.instance import Floats, Instance, Ints, Solution
 from optimizer.core.lp import Program, program_of, renewed, same_numbers
 from optimizer.core.lp_layout import Index
 from optimizer.core.rounding import NOTHING, Fixed, directions, first_fixing, joined, second_chance
-from optimizer.core.rounding_pauses import held
+from optimizer.core.rounding_pauses import held, paused_eur, paused_groups
 from optimizer.core.solution import Values, solution_of, values_of
 from optimizer.core.verify import verify
 
@@ -33,8 +33,6 @@ DUAL: Final = 1
 PRIMAL: Final = 4
 """The primal simplex method: where costs have changed and the basis is feasible still."""
 NO_DEADLINE_S: Final = 1e9
-HELD_SHARES: Final = (1.0, 0.5, 0.25)
-"""Of the cars that a plan would pause: all of them go on, or fewer."""
 CHANCES: Final = 3
 """Times that cars which rounding made short are offered another step."""
 WORTH_EUR: Final = 1e-6
@@ -135,16 +133,18 @@ class LiveModel:
 
     def _held(self, relaxed: Relaxed, best: tuple[Floats, float]) -> tuple[Floats, float]:
         """The same plan, or one in which cars that charge go on at their minimum, where that is worth what it costs."""
-        for share in HELD_SHARES:
-            again = held(self.program, best[0], share)
-            if again is None:
-                break
-            columns, worth_eur = again
-            fixed = first_fixing(self.program, columns)
-            going_on = self._rounded(fixed, relaxed.until_s) if fixed.columns.size else None
-            if going_on is not None and going_on[1] <= best[1] + worth_eur:
-                return going_on
+        for group in paused_groups(self.program, best[0]):
+            columns = held(self.program, best[0], group)
+            going_on = self._rounded(first_fixing(self.program, columns), relaxed.until_s)
+            if going_on is None:
+                going_on = self._rounded(first_fixing(self.program, columns, strict=True), relaxed.until_s)
+            if going_on is not None and self._with_pauses(going_on) < self._with_pauses(best) - WORTH_EUR:
+                best = going_on
         return best
+
+    def _with_pauses(self, plan: tuple[Floats, float]) -> float:
+        """What these columns cost in EUR, and what their pauses may."""
+        return plan[1] + paused_eur(self.program, plan[0])
 
     def _improved(self, relaxed: Relaxed, best: tuple[Floats, float]) -> tuple[Floats, float]:
         """The same or a better plan: cars that rounding made short are offered another step."""

@@ -161,3 +161,24 @@ def test_equal_cars_take_their_turns_by_index():
 def equal_cars(instance: Instance, count: int) -> Instance:
     """The first car ``count`` times, and nobody else."""
     return permuted(instance, np.zeros(count, dtype=np.int64))
+
+
+def with_pauses(instance: Instance, seed: int) -> Instance:
+    """The same site where two cars in three charge already and are paused for a reason only."""
+    rng, cars = np.random.default_rng([seed, 9]), instance.cars
+    worth_eur = 0.02 * 4.0 * cars.energy_kwh * rng.uniform(0.3, 3.0, cars.n)
+    return replace(instance, cars=replace(cars, pause_eur=np.where(rng.random(cars.n) < 0.7, worth_eur, 0.0)))
+
+
+@pytest.mark.parametrize("features", [(), ("flat prices",), ("peak",)], ids=str)
+def test_who_goes_on_instead_of_being_paused_goes_on_in_the_next_plan_too(features: tuple[str, ...]):
+    """Judged all together one car pays for another's pause; the next plan sees only the dear ones, and stops them."""
+    spared = 0
+    for seed in SEEDS:
+        instance = with_pauses(site(seed, *features), seed)
+        first = solver.solve(instance)
+        after = solver.solve(held(instance, first))
+        assert np.array_equal(net_a(first)[:, 0] > SAME_A, net_a(after)[:, 0] > SAME_A), seed
+        careless = solver.solve(replace(instance, cars=replace(instance.cars, pause_eur=np.zeros(instance.cars.n))))
+        spared += int((net_a(first)[:, 0] > SAME_A).sum() - (net_a(careless)[:, 0] > SAME_A).sum())
+    assert spared > len(SEEDS) // 4, "without pauses to spare it says nothing"
