@@ -36,7 +36,7 @@ class Mpc:
     def __init__(self, core: Core, world: World, plans: PlanWorld, *, perfect: bool) -> None:
         self.core = core
         self._world, self._plans, self._perfect = world, plans, perfect
-        self._planner = SitePlanner(plans.record, plans.models, guesses=True)
+        self._planner = SitePlanner(plans.record, plans.models, guesses=not perfect)
         self._known = Foresight(world, plans.truth, core.plant) if perfect and plans.truth is not None else None
         if self._known is not None:
             self._planner.memory.habits = self._known

@@ -75,7 +75,7 @@ def fleet_of(problem: Problem, needs: tuple[Need, ...], place: dict[str, int], s
     for session, need in pairs:
         evse = evse_of[session.evse]
         car = _car(problem, session, need, evse, steps, notes)
-        if need.energy_kwh > TINY_KWH or car.discharge_a > 0:
+        if need.energy_kwh + need.beyond_kwh > TINY_KWH or car.discharge_a > 0:
             calm = need.deferrable and not (session.never_pause or evse.never_pause or need.vehicle.never_pause)
             kept.append((session, replace(need, deferrable=calm), evse, car))
     sessions, wants = tuple(row[0] for row in kept), tuple(row[1] for row in kept)
@@ -131,7 +131,7 @@ def _car(problem: Problem, session: Session, need: Need, evse: EvseFacts, steps:
 def _goes_on(session: Session, need: Need, car: _Car) -> bool:
     """A car that charges, or one that stopped just before it had all: its rest is no matter of cheaper hours."""
     rest_kwh = car.min_a * car.kw_per_a * STEP_S / SECONDS_PER_HOUR
-    return session.charging or (session.delivered_kwh > 0.0 and need.energy_kwh <= rest_kwh)
+    return session.charging or (session.delivered_kwh > 0.0 and TINY_KWH < need.energy_kwh <= rest_kwh)
 
 
 def _ready_by(problem: Problem, departure_epoch_s: float, from_epoch_s: float, tail_h: float) -> float:
@@ -164,7 +164,7 @@ def _columns(
     capacity = column([need.vehicle.capacity_kwh for need in needs])
     soc_kwh = capacity * column([(need.soc_pct or 0.0) / 100 for need in needs])
     room_kwh = np.where(discharge > 0, capacity - soc_kwh, np.inf)
-    wanted = np.minimum(column([need.energy_kwh for need in needs]) * at, room_kwh)
+    wanted = np.minimum(column([need.energy_kwh + need.beyond_kwh for need in needs]) * at, room_kwh)
     stays = column([float(car.end) for car in cars]) >= steps.count
     mean_eur = max(0.0, float(np.average(prices.import_eur_per_kwh, weights=steps.dt_h)))
     return Cars(

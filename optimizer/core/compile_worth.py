@@ -54,14 +54,16 @@ REGRET: Final[float] = 2.5
 """What cheaper hours save is money, what a pause risks is somebody's journey: it must save so much more."""
 PAUSED_EUR_PER_KWH_STEP: Final[float] = 0.004
 """What a quarter of waiting costs it then: a few hours are no matter, quarters that differ by a cent are no reason."""
+BEYOND_SHARE: Final[float] = 0.99
+"""Of the mean price, which what nobody asked for would cost on another day: a price that never changes is not cheap."""
 LATER_PREMIUM: Final[float] = 1.1
 """What is charged after the horizon costs the mean price of this one and a tenth more: at equal prices now is surer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Worth:
-    """``short_kwh``, ``short_eur_per_kwh`` (N, 2 + shares): later, then the shares of the class, then what is
-    guaranteed; ``early_eur_per_kwh_step`` (N,); ``pause_eur`` (N,): what it is worth to go on at the minimum;
+    """``short_kwh``, ``short_eur_per_kwh`` (N, 2 + shares): later or beyond, then the shares of the class, then what
+    is guaranteed; ``early_eur_per_kwh_step`` (N,); ``pause_eur`` (N,): what it is worth to go on at the minimum;
     ``slack_eur_per_kwh``: above all of them.
     """
 
@@ -104,14 +106,18 @@ def worth_of(
     inside = factor ** (np.arange(SHARES) / SHARES)
     guaranteed_eur = base * factor**classes
     mean_eur = float(np.average(prices.import_eur_per_kwh, weights=steps.dt_h))
-    later_eur = min(LATER_PREMIUM * max(mean_eur, 0.0), base)
+    later_eur, beyond_eur = (min(share * max(mean_eur, 0.0), base) for share in (LATER_PREMIUM, BEYOND_SHARE))
     widths, costs = np.zeros((len(needs), SHARES + 2)), np.zeros((len(needs), SHARES + 2))
     for i, need in enumerate(needs):
         first_kwh = min(need.guaranteed_kwh, need.energy_kwh)
         wait_kwh = min(float(later_kwh[i]), need.energy_kwh - first_kwh)
         rest_kwh = max(0.0, need.energy_kwh - first_kwh - wait_kwh)
-        widths[i] = [wait_kwh, *([rest_kwh / SHARES] * SHARES), first_kwh]
-        costs[i] = [later_eur, *(base * factor ** float(ranks[i]) * inside), guaranteed_eur]
+        widths[i] = [wait_kwh + need.beyond_kwh, *([rest_kwh / SHARES] * SHARES), first_kwh]
+        costs[i] = [
+            later_eur if wait_kwh > 0.0 else beyond_eur,
+            *(base * factor ** float(ranks[i]) * inside),
+            guaranteed_eur,
+        ]
     spread = float(prices.import_eur_per_kwh.max() - prices.export_eur_per_kwh.min())
     hurry = np.minimum(spread, HURRY_SHARE * base / np.maximum(windows, 1.0))
     patient = np.array([need.deferrable for need in needs], dtype=np.bool_)

@@ -125,7 +125,8 @@ def _worth(i: int, setpoint_ma: Ints, share: Floats, compiled: Compiled, solutio
     taken_a = setpoint_ma[window] / MILLI
     room_ah = (np.maximum(float(cars.max_a[i]) - taken_a, 0.0) * share[window] * dt_h[window]).sum()
     given_ah = max(float(taken_a[0]) - float(cars.min_a[i]), 0.0) * NEXT_PLAN_H
-    return max(value, float(cars.short_eur_per_kwh[i, 1])) if given_ah > 0.0 and room_ah < given_ah else value
+    tight = given_ah > 0.0 and room_ah < given_ah and float(cars.short_kwh[i, 1:].sum()) > 0.0
+    return max(value, float(cars.short_eur_per_kwh[i, 1])) if tight else value
 
 
 def _taken(problem: Problem, compiled: Compiled, solution: Solution) -> Floats:
@@ -280,7 +281,8 @@ def _power_column(
 
 
 def _batteries(problem: Problem, compiled: Compiled, solution: Solution) -> list[Column]:
-    del compiled
+    """Of one whose charge nobody knows it says nothing: what sites do not hear of rests, whatever a kWh is worth."""
+    known = compiled.instance.batteries.charge_kw + compiled.instance.batteries.discharge_kw > 0.0
     moved_kw = solution.charge_kw - solution.discharge_kw
     return [
         _power_column(
@@ -294,6 +296,7 @@ def _batteries(problem: Problem, compiled: Compiled, solution: Solution) -> list
             _told_value(one, moved_kw[k], solution.battery_value_eur_per_kwh[k]),
         )
         for k, one in enumerate(problem.site.batteries)
+        if known[k]
     ]
 
 

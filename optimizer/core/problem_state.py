@@ -100,7 +100,8 @@ class Session:
     ``delivered_kwh``: since plug-in, at the EVSE's meter. ``soc_pct``: now where the charger tells it; at plug-in where
     a person entered it or it is the last known one less what was driven since. ``soc_uncertainty_pct``: plus or minus;
     None: the usual one of its source. ``phases_used``: grid phases learned, None: not yet, so that all count.
-    ``expected``: what its past says of it, which counts where nobody said anything.
+    ``expected``: what its past says of it, in kWh since plug-in, which counts where nobody said anything. Where people
+    asked for less and none knows its state of charge, the rest may be charged in hours that are cheaper than most.
     ``arrives_epoch_s``: of a car that is announced and not here yet; ``plugged_in_epoch_s`` is the same then.
     ``charging``: it draws current now, and is paused for a good reason only.
     """

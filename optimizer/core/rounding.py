@@ -99,7 +99,7 @@ def second_chance(program: Program, relaxed: Floats, x: Floats) -> Floats | None
 
 
 def put_a(program: Program, x: Floats, cell: Ints, current_a: Floats | float) -> None:
-    """Other currents for these cells, in place; where a plan before split a current in two, its first column has all."""
+    """Other currents for these cells, in place; one that is split at the previous plan is all in its first column."""
     columns, split = program.layout.columns, program.layout.split
     x[columns["x"].start + cell] = current_a
     if split.size:

@@ -123,24 +123,30 @@ class LiveModel:
 
     def _round(self, relaxed: Relaxed) -> tuple[Floats, float] | None:
         """The columns of a plan that devices can follow and its cost, None where HiGHS ran out of time over it."""
-        fixed = first_fixing(self.program, relaxed.x)
-        if not fixed.columns.size:
-            return self._held(relaxed, (relaxed.x, relaxed.bound_eur))
-        best = self._rounded(fixed, relaxed.until_s)
-        if best is None:
-            best = self._rounded(first_fixing(self.program, relaxed.x, strict=True), relaxed.until_s)
-        return best if best is None else self._held(relaxed, self._improved(relaxed, best))
+        best = self._fixed_at(relaxed.x, relaxed.until_s)
+        if best is not None:
+            return self._held(relaxed, self._improved(relaxed, best))
+        done = not first_fixing(self.program, relaxed.x).columns.size
+        return self._held(relaxed, (relaxed.x, relaxed.bound_eur)) if done else None
 
     def _held(self, relaxed: Relaxed, best: tuple[Floats, float]) -> tuple[Floats, float]:
         """The same plan, or one in which cars that charge go on at their minimum, where that is worth what it costs."""
         for group in paused_groups(self.program, best[0]):
-            columns = held(self.program, best[0], group)
-            going_on = self._rounded(first_fixing(self.program, columns), relaxed.until_s)
-            if going_on is None:
-                going_on = self._rounded(first_fixing(self.program, columns, strict=True), relaxed.until_s)
+            going_on = self._fixed_at(held(self.program, best[0], group), relaxed.until_s)
             if going_on is not None and self._with_pauses(going_on) < self._with_pauses(best) - WORTH_EUR:
                 best = going_on
         return best
+
+    def _fixed_at(self, columns: Floats, until_s: float) -> tuple[Floats, float] | None:
+        """The plan nearest to these columns; None where there is none, or nothing to fix."""
+        for strict in (False, True):
+            fixed = first_fixing(self.program, columns, strict=strict)
+            if not fixed.columns.size:
+                break
+            found = self._rounded(fixed, until_s)
+            if found is not None:
+                return found
+        return None
 
     def _with_pauses(self, plan: tuple[Floats, float]) -> float:
         """What these columns cost in EUR, and what their pauses may."""

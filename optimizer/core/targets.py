@@ -39,7 +39,8 @@ class Need:
 
     ``uncertainty_kwh``: plus or minus, as far as it comes from the state of charge. ``soc_pct``: now, None where no
     source tells. ``kwh_per_pct``, ``kwh_per_km``: at the meter, to tell a shortfall in the words of the wish.
-    ``guaranteed_kwh``: of ``energy_kwh``, what comes first. ``asked``: the wish as it was said.
+    ``guaranteed_kwh``: of ``energy_kwh``, what comes first. ``beyond_kwh``: what it would probably take on top of it,
+    promised to nobody. ``asked``: the wish as it was said.
     """
 
     evse: str
@@ -48,6 +49,7 @@ class Need:
     unit: Unit
     energy_kwh: float
     guaranteed_kwh: float
+    beyond_kwh: float
     departure_epoch_s: float
     deferrable: bool
     priority: int
@@ -104,8 +106,9 @@ def need_of(problem: Problem, session: Session, doubled: bool = False) -> Need:
     gain = gain_of(problem, session, vehicle)
     soc_pct, spread_pct = _soc(session, vehicle, gain, notes)
     energy_kwh = _energy(session, chosen.target, vehicle, known, soc_pct, gain, notes)
+    beyond_kwh = _beyond(session, chosen, vehicle, known, energy_kwh, gain) if soc_pct is None else 0.0
     if profile is None and session.tag is not None and problem.settings.unknown_tag == "nothing":
-        energy_kwh = 0.0
+        energy_kwh = beyond_kwh = 0.0
         notes.append("this site gives unknown tags nothing")
     left_kwh = max(0.0, chosen.target.guaranteed_kwh - session.delivered_kwh)
     # Who should have left already waits for nothing: each plan would put it off for another hour.
@@ -118,6 +121,7 @@ def need_of(problem: Problem, session: Session, doubled: bool = False) -> Need:
         unit=chosen.target.unit,
         energy_kwh=energy_kwh,
         guaranteed_kwh=min(left_kwh, energy_kwh),
+        beyond_kwh=beyond_kwh,
         departure_epoch_s=departure_epoch_s,
         deferrable=deferrable,
         priority=session.priority or (profile.priority if profile else 2),
@@ -309,6 +313,14 @@ def _energy(
     if rest_kwh > max(0.0, room_kwh):
         notes.append(f"{rest_kwh:.3g} kWh do not fit into it: {max(0.0, room_kwh):.3g} kWh are planned")
     return min(rest_kwh, max(0.0, room_kwh))
+
+
+def _beyond(session: Session, chosen: Choice, vehicle: Vehicle, known: bool, energy_kwh: float, gain: float) -> float:
+    """What cars like this one take more than was asked for: people who cannot know a state of charge guess low, too."""
+    if chosen.source == "past" or session.expected is None:
+        return 0.0
+    most_kwh = min(session.expected.amount, vehicle.capacity_kwh / gain if known else MOST_KWH)
+    return max(0.0, most_kwh - session.delivered_kwh - energy_kwh)
 
 
 def _content(amount: float, target: Target, vehicle: Vehicle, notes: list[str]) -> float:

@@ -151,7 +151,7 @@ class SitePlanner:
         if outlook is None:
             outlook = self._outlook(weather, now_epoch_s)
         self._learn_errors()
-        guess = expected_targets(self.models, self.memory, now_epoch_s, skip=wishes) if self.guesses else {}
+        guess = expected_targets(self.models, self.memory, now_epoch_s, wishes) if self.guesses else {}
         problem = problem_of(
             self.record,
             self.memory,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,7 +17,8 @@ from forecasting.core.sessions import PastSessions, Place, RunningSession, past_
 from interfaces.domain.live import AssetLive, car_connected
 from interfaces.domain.topology import Topology
 from interfaces.domain.units import MILLI, SECONDS_PER_QUARTER, Bools, Floats
-from optimizer.core.problem_state import Target
+from optimizer.core.problem_state import CAPACITY_KWH, CONSUMPTION_WH_PER_KM, Target
+from optimizer.core.targets import FULL_PCT
 from optimizer.service.memory import FinishedSession, Quarters, SiteMemory
 from optimizer.service.record import Outlook
 
@@ -26,6 +27,10 @@ HIGH: Final[float] = 0.9
 WANTED: Final[float] = 0.6
 LEAVES: Final[float] = 0.3
 """A session nobody described is planned for a little more energy and a little less time than the middle."""
+KNOWN_SHARE: Final[float] = 0.5
+"""From here on a forecast rests on the card's own sessions. What strangers do is no reason to let a stranger wait."""
+NEARLY: Final[float] = 0.5
+"""Of what was asked for: from then on it is looked at what its car may take besides."""
 RECENT_QUARTERS: Final[int] = 14 * 96
 """What the PV correction looks back on."""
 HOURS_PER_YEAR: Final[int] = 8766
@@ -95,10 +100,10 @@ def _evse_kw(topology: Topology, i: int) -> float:
 
 
 def expected_targets(
-    models: Models, memory: SiteMemory, now_epoch_s: float, *, skip: Container[str] = ()
+    models: Models, memory: SiteMemory, now_epoch_s: float, wishes: Mapping[str, Target]
 ) -> dict[str, Target]:
-    """For every car that is here, what it will probably take until it probably leaves. ``skip``: EVSEs whose target
-    somebody gave.
+    """For every car that is here, what it will probably take until it probably leaves; of those whose target somebody
+    gave (``wishes``, by EVSE) only where it is nearly reached.
     """
     status = memory.last
     if status is None:
@@ -107,8 +112,16 @@ def expected_targets(
     return {
         asset.id: _expected(models.place, asset, past, now_epoch_s)
         for asset in status.assets
-        if car_connected(asset) and asset.plugged_in_epoch_s is not None and asset.id not in skip
+        if car_connected(asset) and asset.plugged_in_epoch_s is not None and _nearly(asset, wishes.get(asset.id))
     }
+
+
+def _nearly(asset: AssetLive, wish: Target | None) -> bool:
+    """Whether nobody gave a target, or the car may soon have what was asked for; any car will do as a measure."""
+    if wish is None:
+        return True
+    per_unit = {"kwh": 1.0, "km": CONSUMPTION_WH_PER_KM / MILLI, "pct": CAPACITY_KWH / FULL_PCT}[wish.unit]
+    return asset.energy_kwh >= NEARLY * wish.amount * per_unit
 
 
 def _expected(place: Place, asset: AssetLive, past: PastSessions | None, now_epoch_s: float) -> Target:
@@ -117,7 +130,8 @@ def _expected(place: Place, asset: AssetLive, past: PastSessions | None, now_epo
     found = sessions.forecast(place, running, int(now_epoch_s), past)
     remaining = float(np.interp(WANTED, QUANTILES, found.remaining_kwh))
     leaves = float(np.interp(LEAVES, QUANTILES, found.departure_epoch_s))
-    return Target(unit="kwh", amount=asset.energy_kwh + remaining, departure_epoch_s=leaves)
+    known = None if found.own_share >= KNOWN_SHARE else False
+    return Target(unit="kwh", amount=asset.energy_kwh + remaining, departure_epoch_s=leaves, deferrable=known)
 
 
 def _past(finished: tuple[FinishedSession, ...]) -> PastSessions | None:

@@ -464,6 +464,42 @@ def varied(seed: int) -> Problem:
     return with_pv(with_battery(base), tuple((8 * rng.random(STEPS)).round(3).tolist()))
 
 
+def test_of_a_battery_whose_charge_nobody_knows_the_plan_says_nothing():
+    """What a kWh in it would be worth told the site to empty it in dear hours: what sites do not hear of rests."""
+    tariff = dynamic(*[0.10] * 12, *[0.60] * 12)
+    assert "bat" not in plan(with_battery(small(tariff=tariff), None)).assets
+    assert "bat" in plan(with_battery(small(tariff=tariff), 50.0)).assets
+
+
+def met(**more: Any) -> Session:
+    """A car that has the 5 kWh it was asked for; cars like it take 20."""
+    expected = Target(unit="kwh", amount=20.0, departure_epoch_s=NOW + 6 * 3600.0)
+    return session("a", kwh=5.0, delivered_kwh=5.0, expected=expected, **more)
+
+
+def test_what_nobody_asked_for_is_charged_in_cheap_hours_and_from_the_sun_only():
+    """15 kWh more than its driver asked for: at a quarter of the mean price yes, at the mean price of all hours no."""
+    cheap = plan(small(met(), tariff=dynamic(*[0.40] * 12, *[0.10] * 12)))
+    assert row(cheap, "a")[:12].tolist() == [0] * 12
+    assert kwh(cheap, "a") == pytest.approx(15.0, abs=2.0)
+    assert cheap.events == ()
+    flat = plan(small(met(), tariff=fixed()))
+    assert kwh(flat, "a") == 0.0
+    sun = plan(with_pv(small(met(), tariff=fixed()), (12.0,) * STEPS))
+    assert kwh(sun, "a") > 10.0
+
+
+def test_what_nobody_asked_for_raises_no_peak_and_keeps_nobody_waiting():
+    capacity = Capacity(eur_per_kw=4.0, floor_kw=8.0, realised_kw=8.0, month="2025-11")
+    tariff = replace(dynamic(*[0.40] * 12, *[0.10] * 12), capacity=capacity)
+    asked = session("b", kwh=10.0, hours=6.0)
+    planned = plan(small(met(), asked, facts=site(evse("a"), evse("b")), tariff=tariff))
+    alone = plan(small(asked, facts=site(evse("a"), evse("b")), tariff=tariff))
+    assert planned.planned_import_mw.max() <= alone.planned_import_mw.max() + 1_000
+    assert kwh(planned, "b") == pytest.approx(kwh(alone, "b"), abs=0.3)
+    assert kwh(planned, "a") > 1.0
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_unchanged_data_reproduces_the_current_slot(seed: int):
     base = varied(seed)

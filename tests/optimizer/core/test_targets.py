@@ -116,6 +116,31 @@ def test_direct_current_is_reckoned_with_the_chargers_own_loss():
     assert need(one, vehicles=(CAR,), facts=facts).energy_kwh == pytest.approx(10 / 0.95)
 
 
+EXPECTED = wish("kwh", 14.0)
+
+
+@pytest.mark.parametrize(
+    ("one", "kwh"),
+    [
+        (session("a", kwh=10.0, delivered_kwh=4.0), 4.0),
+        (session("a", kwh=10.0, delivered_kwh=10.5), 3.5),
+        (session("a", kwh=20.0), 0.0),
+        (session("a", kwh=10.0, soc_pct=40.0, soc_source="charger"), 0.0),
+        (session("a", kwh=10.0, vehicle="small"), 12.0 / 0.9 - 10.0),
+        (session("a", target=None), 0.0),
+    ],
+    ids=["on top", "when it has all", "asked for more", "told its charge", "a small battery", "nobody asked"],
+)
+def test_what_a_car_may_take_beyond_the_wish_is_promised_to_nobody(one: Session, kwh: float):
+    """Only where nobody can know the state of charge is a wish a guess; what was asked for stays what it is."""
+    small = replace(CAR, id="small", capacity_kwh=12.0)
+    told, untold = (need(replace(one, expected=said), vehicles=(small,)) for said in (EXPECTED, None))
+    assert told.beyond_kwh == pytest.approx(kwh)
+    assert untold.beyond_kwh == 0.0
+    if one.target is not None:
+        assert told.energy_kwh == untold.energy_kwh
+
+
 def test_an_unknown_vehicle_is_assumed_and_said():
     found = need(session("a", target=wish("km", 100)))
     assert found.energy_kwh == pytest.approx(100 * 0.18 / 0.9)
