@@ -49,7 +49,7 @@ def advance_sessions(
     served so that it is offered again (design 4.2).
     """
     plugged = plugged_in(image, state.plugged)
-    began = plugged & ~state.plugged
+    began = plugged & (~state.plugged | _exchanged(state, image))
     known_pilot = (image.pilot >= int(Pilot.A)) & (image.pilot <= int(Pilot.D2))
     carried = state.carried & ~known_pilot
     kept = recognised(state, image, began)
@@ -79,6 +79,14 @@ def advance_sessions(
         carried=carried,
     )
     return nxt, began
+
+
+def _exchanged(state: Sessions, image: Image) -> Bools:
+    """(N,) another RFID than the session's: cars were exchanged between two readings, or while none came."""
+    if image.tag == state.tag:
+        return np.zeros(len(state.tag), dtype=np.bool_)
+    pairs = zip(state.tag, image.tag, strict=True)
+    return np.array([before is not None and now is not None and before != now for before, now in pairs], dtype=np.bool_)
 
 
 def _low_since(

@@ -112,6 +112,32 @@ def test_a_session_survives_an_unreadable_pilot_and_a_silent_charger():
     assert table.state.sessions.plugged_s[0] == began_s
 
 
+@pytest.mark.parametrize("silent_s", [0, 300])
+def test_another_tag_is_another_car_however_briefly_the_place_was_free(silent_s: int):
+    """Cars exchanged between two readings: the second one was told full, on the first one's phases and energy."""
+    table = Table(garage(1)).put(tag=("04A2",)).plug("e0", wires=1).after(seconds=1200)
+    assert table.state.learning.use[0].tolist() == [1, 0, 0]
+    if silent_s:
+        table.put(pilot=np.array([int(Pilot.UNKNOWN)]), tag=(None,)).after(seconds=silent_s)
+        del table.settings["pilot"]
+    table.put(tag=("04B7",)).after(scans=1)
+    sessions = table.state.sessions
+    assert sessions.plugged[0]
+    assert sessions.plugged_s[0] == table.now_s
+    assert sessions.energy_mws[0] <= 3_680_000, "no more than this scan's"
+    assert sessions.tag == ("04B7",)
+    assert table.state.learning.use[0].tolist() == [1, 1, 1]
+
+
+def test_a_tag_that_is_read_late_or_not_for_a_while_is_the_same_car():
+    table = Table(garage(1)).plug("e0").after(seconds=60)
+    began_s = float(table.state.sessions.plugged_s[0])
+    for tag in ("04A2", None, "04A2"):
+        table.put(tag=(tag,)).after(seconds=30)
+        assert table.state.sessions.plugged_s[0] == began_s
+        assert table.state.sessions.tag == ("04A2",)
+
+
 # -- over a restart of the controller ----------------------------------------------------------------------------------
 
 
