@@ -101,28 +101,11 @@ def worth_of(
     ``running`` (N,): charges now; ``fastest_h`` (N,): what its energy takes at full current.
     """
     base = base_eur_per_kwh(problem, prices)
-    ranks, classes = _ranks(needs, evses)
-    factor = min(CLASS_FACTOR, MOST_SPREAD ** (1 / max(1, classes - 1)))
-    inside = factor ** (np.arange(SHARES) / SHARES)
-    guaranteed_eur = base * factor**classes
-    mean_eur = float(np.average(prices.import_eur_per_kwh, weights=steps.dt_h))
-    later_eur, beyond_eur = (min(share * max(mean_eur, 0.0), base) for share in (LATER_PREMIUM, BEYOND_SHARE))
-    widths, costs = np.zeros((len(needs), SHARES + 2)), np.zeros((len(needs), SHARES + 2))
-    for i, need in enumerate(needs):
-        first_kwh = min(need.guaranteed_kwh, need.energy_kwh)
-        wait_kwh = min(float(later_kwh[i]), need.energy_kwh - first_kwh)
-        rest_kwh = max(0.0, need.energy_kwh - first_kwh - wait_kwh)
-        widths[i] = [wait_kwh + need.beyond_kwh, *([rest_kwh / SHARES] * SHARES), first_kwh]
-        costs[i] = [
-            later_eur if wait_kwh > 0.0 else beyond_eur,
-            *(base * factor ** float(ranks[i]) * inside),
-            guaranteed_eur,
-        ]
+    widths, costs, guaranteed_eur = _shortages(needs, evses, later_kwh, base, prices, steps)
     spread = float(prices.import_eur_per_kwh.max() - prices.export_eur_per_kwh.min())
-    hurry = np.minimum(spread, HURRY_SHARE * base / np.maximum(windows, 1.0))
-    patient = np.array([need.deferrable for need in needs], dtype=np.bool_)
-    hurry = np.maximum(hurry, EARLY_EUR_PER_KWH_STEP)
     most = HURRY_SHARE * base / np.maximum(windows, 1.0)
+    hurry = np.maximum(np.minimum(spread, most), EARLY_EUR_PER_KWH_STEP)
+    patient = np.array([need.deferrable for need in needs], dtype=np.bool_)
     waits = _waits(needs, windows, fastest_h, prices)
     stays = np.where(running, np.minimum(_staying(waits), most), 0.0)
     left_kwh = np.array([need.energy_kwh for need in needs])
@@ -133,6 +116,32 @@ def worth_of(
         pause_eur=np.where(running & ~waits.worth, SLEEPS_SHARE * _missed_eur_per_kwh(prices) * left_kwh, 0.0),
         slack_eur_per_kwh=SLACK_FACTOR * guaranteed_eur,
     )
+
+
+def _shortages(
+    needs: tuple[Need, ...],
+    evses: tuple[EvseFacts, ...],
+    later_kwh: Floats,
+    base_eur: float,
+    prices: Prices,
+    steps: Steps,
+) -> tuple[Floats, Floats, float]:
+    """(N, 2 + shares) widths in kWh and prices of a shortage, and the price of what is guaranteed."""
+    ranks, classes = _ranks(needs, evses)
+    factor = min(CLASS_FACTOR, MOST_SPREAD ** (1 / max(1, classes - 1)))
+    inside = factor ** (np.arange(SHARES) / SHARES)
+    guaranteed_eur = base_eur * factor**classes
+    mean_eur = max(float(np.average(prices.import_eur_per_kwh, weights=steps.dt_h)), 0.0)
+    later_eur, beyond_eur = (min(share * mean_eur, base_eur) for share in (LATER_PREMIUM, BEYOND_SHARE))
+    widths, costs = np.zeros((len(needs), SHARES + 2)), np.zeros((len(needs), SHARES + 2))
+    for i, need in enumerate(needs):
+        first_kwh = min(need.guaranteed_kwh, need.energy_kwh)
+        wait_kwh = min(float(later_kwh[i]), need.energy_kwh - first_kwh)
+        rest_kwh = max(0.0, need.energy_kwh - first_kwh - wait_kwh)
+        widths[i] = [wait_kwh + need.beyond_kwh, *([rest_kwh / SHARES] * SHARES), first_kwh]
+        waiting_eur = later_eur if wait_kwh > 0.0 else beyond_eur
+        costs[i] = [waiting_eur, *(base_eur * factor ** float(ranks[i]) * inside), guaranteed_eur]
+    return widths, costs, guaranteed_eur
 
 
 @dataclass(frozen=True, slots=True)

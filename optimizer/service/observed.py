@@ -49,7 +49,7 @@ def problem_of(
         outlook: what is expected.
         prices: of the market; None keeps the tariff's own energy price.
         wishes: the sessions' own targets by EVSE.
-        expected: what the past says of the others; it counts behind all that anybody said.
+        expected: what the past says of cars, by EVSE; it counts behind all that anybody said.
         previous: the plan in force.
         margin_kw: what the peak of a quarter is missed by, as learned.
         now_epoch_s: when the plan begins.
