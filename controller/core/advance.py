@@ -35,8 +35,10 @@ def advance(image: Image, state: ControllerState, params: Params, now_s: float) 
     told = np.where(first, adopted_offer(image, topology), state.guard.told_ma)
     offer = state.ledger.offer_ma
     sessions, began = advance_sessions(state.sessions, image, offer, topology, now_s, dt_s)
+    # What a place is held to for its car's doings ends with the plug, not with a card that anybody can hold up.
+    plugged_in = sessions.plugged & ~state.sessions.plugged
     overloaded = _overloaded(image, state, topology)
-    switching = advance_switching(state.switching, image, topology, state.ledger, began, overloaded, now_s)
+    switching = advance_switching(state.switching, image, topology, state.ledger, plugged_in, overloaded, now_s)
     ledger = advance_ledger(state.ledger, image, topology, now_s, began, sessions.plugged)
     sampled = fresh_samples(state.background, image, topology)
     reversed_ = reversed_meters(state.plausibility)
@@ -55,7 +57,7 @@ def advance(image: Image, state: ControllerState, params: Params, now_s: float) 
         plausibility=advance_plausibility(state.plausibility, image, background, sampled, topology, now_s),
         learning=learning,
         lending=lending,
-        obedience=advance_obedience(state.obedience, image, topology, ledger, began=began, now_s=now_s),
+        obedience=advance_obedience(state.obedience, image, topology, ledger, began=plugged_in, now_s=now_s),
         protection=advance_protection(state.protection, image, topology, now_s, dt_s),
         switching=switching,
         guard=replace(state.guard, told_ma=told),

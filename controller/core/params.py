@@ -83,6 +83,8 @@ HABIT_FALL_MA: Final[int] = 1000
 HABIT_WINDOW_S: Final[float] = 15.0
 SATISFIED_MA: Final[int] = 1000
 SATISFIED_S: Final[float] = 300.0
+OWN_CARD_S: Final[float] = 300.0
+"""Plug first, card then: so long a session's RFID may still be the last driver's."""
 SATISFIED_RETRY_S: Final[float] = 1800.0
 
 RAISE_EVERY_S: Final[float] = 5.0

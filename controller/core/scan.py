@@ -37,7 +37,7 @@ from controller.core.quantise import quantise
 from controller.core.raises import grant
 from controller.core.remote import around_remote
 from controller.core.rules import RULES
-from controller.core.sessions import arrived
+from controller.core.sessions import arrived, exchanged
 from controller.core.state import ControllerState
 from controller.core.timers import advance_timers
 from controller.core.wish import Wish, keep_running, with_orders
@@ -54,7 +54,7 @@ def scan(
     """The seven steps of design section 4. ``now_s`` monotonic, ``epoch_s`` UTC; never mixed."""
     topology = params.topology
     image = complete_samples(image, state.background, topology)
-    began = _began(image, state, topology)
+    began = _began(image, state, topology, now_s)
     state = advance(image, state, params, now_s)
     env = meet(topology, [rule(image, state, params, now_s) for rule in RULES])
     wish, state = _wishes(image, state, params, began, now_s, epoch_s)
@@ -116,8 +116,10 @@ def after_error(
     return replace(state, ledger=ledger, guard=told, commands=commands, error_scans=GOOD_SCANS_AFTER_ERROR)
 
 
-def _began(image: Image, state: ControllerState, topology: Topology) -> bool:
-    return bool(((image.pilot >= 1) & (image.pilot <= 6) & ~state.sessions.plugged & topology.is_evse).any())
+def _began(image: Image, state: ControllerState, topology: Topology, now_s: float) -> bool:
+    """Whether somebody has just come."""
+    came = (image.pilot >= 1) & (image.pilot <= 6) & ~state.sessions.plugged
+    return bool(((came | exchanged(state.sessions, image, now_s)) & topology.is_evse).any())
 
 
 def _wishes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from controller.core.params import SATISFIED_MA, SATISFIED_RETRY_S, SATISFIED_S
+from controller.core.params import OWN_CARD_S, SATISFIED_MA, SATISFIED_RETRY_S, SATISFIED_S
 from controller.core.records import Sessions
 from interfaces.domain.image import Image, Pilot
 from interfaces.domain.measured import power_mw
@@ -24,7 +24,7 @@ def recognised(state: Sessions, image: Image, began: Bools) -> Bools:
 
     Not a car whose RFID differs from the retained one, nor one after a reading without a car. What cannot be told: that
     cars were exchanged while we were away, where either carries no RFID; the second then inherits the first's energy.
-    A tag that becomes readable only after the first pilot reading comes too late for this.
+    A tag that becomes readable only after the first pilot reading comes too late for this, and counts as `exchanged`.
     """
     found: Bools = began & state.carried
     for i in np.flatnonzero(found).tolist():
@@ -49,7 +49,7 @@ def advance_sessions(
     served so that it is offered again (design 4.2).
     """
     plugged = plugged_in(image, state.plugged)
-    began = plugged & (~state.plugged | _exchanged(state, image))
+    began = plugged & (~state.plugged | exchanged(state, image, now_s))
     known_pilot = (image.pilot >= int(Pilot.A)) & (image.pilot <= int(Pilot.D2))
     carried = state.carried & ~known_pilot
     kept = recognised(state, image, began)
@@ -59,7 +59,7 @@ def advance_sessions(
     offered = offer_ma >= topology.min_ma
     served = np.where(offered & plugged, now_s, np.where(new, NEVER_S, state.served_s))
     waited = now_s - np.maximum(served, np.where(began, now_s, state.plugged_s))
-    low_s = _low_since(state, image, topology, plugged & offered, drawn, now_s)
+    low_s = _low_since(state, image, topology, plugged & offered, drawn, began, now_s)
     fresh = image.asset_sample_s > state.reading_s
     asleep = fresh & (now_s - low_s >= SATISFIED_S)
     stays = (drawn < SATISFIED_MA) & ~(~offered & (waited >= SATISFIED_RETRY_S))
@@ -81,23 +81,28 @@ def advance_sessions(
     return nxt, began
 
 
-def _exchanged(state: Sessions, image: Image) -> Bools:
-    """(N,) another RFID than the session's: cars were exchanged between two readings, or while none came."""
+def exchanged(state: Sessions, image: Image, now_s: float) -> Bools:
+    """(N,) sessions whose RFID is another one now: cars were exchanged between two readings, or while none came. In its
+    first minutes a session's tag is that of the last card, until the driver holds up the own one.
+    """
     if image.tag == state.tag:
         return np.zeros(len(state.tag), dtype=np.bool_)
     pairs = zip(state.tag, image.tag, strict=True)
-    return np.array([before is not None and now is not None and before != now for before, now in pairs], dtype=np.bool_)
+    other = np.array([before is not None and now is not None and before != now for before, now in pairs])
+    result: Bools = other & state.plugged & (now_s - state.plugged_s >= OWN_CARD_S)
+    return result
 
 
 def _low_since(
-    state: Sessions, image: Image, topology: Topology, on_offer: Bools, drawn_ma: Ints, now_s: float
+    state: Sessions, image: Image, topology: Topology, on_offer: Bools, drawn_ma: Ints, began: Bools, now_s: float
 ) -> Floats:
     """(N,) since when a car draws below 1 A although it has an offer; a scan without a new reading changes nothing."""
     fresh = image.asset_sample_s > state.reading_s
     known = ((image.asset_ma != MISSING) | (topology.wired == 0)).all(axis=1)
     low = on_offer & known & (drawn_ma < SATISFIED_MA)
-    since: Floats = np.where(fresh | ~on_offer, np.inf, state.low_s)
-    return np.where(low, np.minimum(state.low_s, now_s), since)
+    before = np.where(began, np.inf, state.low_s)
+    since: Floats = np.where(fresh | ~on_offer, np.inf, before)
+    return np.where(low, np.minimum(before, now_s), since)
 
 
 def _tags(state: Sessions, image: Image, present: Bools, new: Bools) -> tuple[str | None, ...]:

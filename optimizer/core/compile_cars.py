@@ -87,7 +87,7 @@ def fleet_of(problem: Problem, needs: tuple[Need, ...], place: dict[str, int], s
         need.energy_kwh / max(car.kw_per_a * car.max_a, TINY_KWH) for need, car in zip(wants, cars, strict=True)
     ])  # fmt: skip
     worth = worth_of(problem, wants, evses, later_kwh, windows, running, fastest_h, prices, steps)
-    columns = _columns(wants, evses, cars, place, steps, worth, prices, _previous(problem, sessions, steps))
+    columns = _columns(wants, evses, cars, place, steps, worth, prices, _previous(problem, sessions, wants, steps))
     return Fleet(columns, sessions, wants, evses, worth.slack_eur_per_kwh, tuple(notes))
 
 
@@ -189,9 +189,14 @@ def _columns(
         wear_eur_per_kwh=np.full(n, VEHICLE_WEAR_EUR_PER_KWH),
         terminal_eur_per_kwh=np.where(stays, mean_eur * gain, 0.0),
         pause_eur=worth.pause_eur.reshape(n),
+        optional=np.array([_asked_nothing(need) for need in needs], dtype=np.bool_),
         previous_a=previous_a,
         churn_eur_per_kwh=CHURN_EUR_PER_KWH,
     )
+
+
+def _asked_nothing(need: Need) -> bool:
+    return need.beyond_kwh > 0.0
 
 
 def _column(values: list[float]) -> Floats:
@@ -206,8 +211,10 @@ def _widths(worth: Worth, wanted_kwh: Floats) -> Floats:
     return scaled
 
 
-def _previous(problem: Problem, sessions: tuple[Session, ...], steps: Steps) -> Floats:
-    """(N, K) the last plan's first steps for sessions it knew; NaN elsewhere."""
+def _previous(problem: Problem, sessions: tuple[Session, ...], needs: tuple[Need, ...], steps: Steps) -> Floats:
+    """(N, K) the last plan's first steps for sessions it knew; NaN elsewhere, and where nobody asked for anything: a
+    flat price is not cheap because the last plan charged.
+    """
     k = min(FIRM_STEPS, steps.count)
     out = np.full((len(sessions), k), np.nan)
     plan = problem.previous
@@ -217,7 +224,7 @@ def _previous(problem: Problem, sessions: tuple[Session, ...], steps: Steps) -> 
     column = {name: j for j, name in enumerate(plan.assets)}
     for i, session in enumerate(sessions):
         j = column.get(session.evse)
-        if j is None or session.plugged_in_epoch_s > plan.issued_epoch_s:
+        if j is None or session.plugged_in_epoch_s > plan.issued_epoch_s or _asked_nothing(needs[i]):
             continue
         for t, row in enumerate(rows):
             told = plan.setpoint_a[row][j] if 0 <= row < len(plan.setpoint_a) else None

@@ -139,7 +139,7 @@ def _shortages(
         wait_kwh = min(float(later_kwh[i]), need.energy_kwh - first_kwh)
         rest_kwh = max(0.0, need.energy_kwh - first_kwh - wait_kwh)
         widths[i] = [wait_kwh + need.beyond_kwh, *([rest_kwh / SHARES] * SHARES), first_kwh]
-        waiting_eur = later_eur if wait_kwh > 0.0 else beyond_eur
+        waiting_eur = beyond_eur if need.beyond_kwh > 0.0 else later_eur
         costs[i] = [waiting_eur, *(base_eur * factor ** float(ranks[i]) * inside), guaranteed_eur]
     return widths, costs, guaranteed_eur
 

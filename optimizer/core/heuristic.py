@@ -219,7 +219,7 @@ def _fill(instance: Instance, room: Room, ways: list[Ints], order: Ints, car_a: 
         np.where(feeds, np.minimum(cars.energy_kwh, cars.capacity_kwh - cars.soc_kwh), cars.energy_kwh), 0.0
     )
     waiting = np.arange(grid.steps) * WAITING_EUR_PER_KWH_STEP
-    for i in order:
+    for i in order[~cars.optional[order]]:
         kw, way, wired = float(cars.kw_per_a[i]), ways[int(cars.circuit[i])], on[i]
         kwh = kw * grid.dt_h
         fits = np.minimum(room.least(way, wired, kw), cars.max_a[i] * share[i] - car_a[i])

@@ -140,7 +140,8 @@ class Cars:
     and the energy row is ``end state + shortage >= soc_kwh + energy_kwh``; others ignore these columns.
     In a window of one step both shares apply. The states' rows exist in the window only; ``terminal_eur_per_kwh`` is
     for cars that can feed back. ``pause_eur``: what it is worth not to pause a car that charges now, 0 where it may be
-    paused; rounding weighs it, the relaxation does not.
+    paused; rounding weighs it, the relaxation does not. ``optional``: nobody asked for its energy, so that rounding
+    raises no current for it and a plan without a solver leaves it out.
     ``previous_a`` (N, K): the last plan's x - y in the first K steps on this grid of
     steps, NaN where there was none; ``churn_eur_per_kwh``: price of moving x - y away from it, in the window.
     """
@@ -166,6 +167,7 @@ class Cars:
     wear_eur_per_kwh: Floats
     terminal_eur_per_kwh: Floats
     pause_eur: Floats
+    optional: Bools
     previous_a: Floats
     churn_eur_per_kwh: float
 

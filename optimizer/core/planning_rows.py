@@ -100,7 +100,7 @@ def _evses(problem: Problem, compiled: Compiled, solution: Solution) -> list[Col
                 share=share[i],
                 min_ma=round(least * MILLI),
                 step_ma=max(1, round(evse.step_a * MILLI)),
-                worth=float(cars.short_eur_per_kwh[i, 1]),
+                worth=0.0 if cars.optional[i] else float(cars.short_eur_per_kwh[i, 1]),
                 value_eur_per_kwh=np.where(inside, _worth(i, setpoint, share[i], compiled, solution) * at_meter, 0.0),
             )
         )
@@ -125,7 +125,7 @@ def _worth(i: int, setpoint_ma: Ints, share: Floats, compiled: Compiled, solutio
     taken_a = setpoint_ma[window] / MILLI
     room_ah = (np.maximum(float(cars.max_a[i]) - taken_a, 0.0) * share[window] * dt_h[window]).sum()
     given_ah = max(float(taken_a[0]) - float(cars.min_a[i]), 0.0) * NEXT_PLAN_H
-    tight = given_ah > 0.0 and room_ah < given_ah and float(cars.short_kwh[i, 1:].sum()) > 0.0
+    tight = given_ah > 0.0 and room_ah < given_ah and not cars.optional[i]
     return max(value, float(cars.short_eur_per_kwh[i, 1])) if tight else value
 
 
@@ -175,7 +175,7 @@ def _linger(i: int, current: Floats, room: Room, compiled: Compiled) -> None:
     some watt-hours, and started again by the plan that sees them missing.
     """
     cars, dt_h, rests = compiled.instance.cars, compiled.steps.dt_h, np.flatnonzero(current <= DUST_A)
-    if not rests.size or rests[0] == 0 or cars.discharge_a[i] > 0.0:
+    if not rests.size or rests[0] == 0 or cars.discharge_a[i] > 0.0 or cars.optional[i]:
         return
     least, price = _up(float(cars.min_a[i]), compiled.fleet.evses[i].step_a), compiled.instance.grid.import_eur_per_kwh
     if float((current * dt_h)[rests[0] :].sum()) > least * float(dt_h[-1]) + DUST_A:

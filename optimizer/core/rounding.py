@@ -82,7 +82,7 @@ def second_chance(program: Program, relaxed: Floats, x: Floats) -> Floats | None
     early, cells = early_cells(program, relaxed), program.layout.cells
     car, taken = cells.car[early.cell], cell_currents(program, x)[0][early.cell]
     could = (after - before > SHORT_KWH)[car] & (taken <= BOTH_WAYS) & (early.least_a > BOTH_WAYS)
-    could &= np.isnan(early.before_a)
+    could &= np.isnan(early.before_a) & ~program.instance.cars.optional[car]
     if not could.any():
         return None
     order = np.lexsort((cells.step[early.cell], -early.current_a, car))
@@ -176,6 +176,8 @@ def _minimum(program: Program, early: Early, start: Floats, *, strict: bool) -> 
         return NOTHING
     current, most = early.current_a, program.reach.cell_a[early.cell]
     share = np.where(early.before_a > BOTH_WAYS, STAYS_ON, np.where(np.isnan(early.before_a), HALF, STAYS_OFF))
+    # What nobody asked for is no reason for more import than the relaxation found worth it.
+    share = np.where(program.instance.cars.optional[cells.car[early.cell]], 1.0 - BOTH_WAYS, share)
     wanted = (current >= share * early.least_a) & (early.least_a <= most + MARGIN) & (current > BOTH_WAYS)
     least = np.minimum(early.least_a, most)
     on = _fitting(program, early, least, wanted, start, strict=strict)

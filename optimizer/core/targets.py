@@ -27,6 +27,8 @@ SOC_UNCERTAINTY_PCT: Final[dict[SocSource, float]] = {"charger": 1.0, "entered":
 """A charger passes on what the car shows; people read a gauge; what was driven since is an estimate."""
 OVERDUE_H: Final[float] = 1.0
 """A car that should have left and still stands there is planned as if it left within the hour, and again next time."""
+MET_KWH: Final[float] = 0.001
+"""Who lacks no more than a watt-hour has it all."""
 MOST_KWH: Final[float] = 1000.0
 """A long-haul lorry's battery; more cannot be meant."""
 FULL_PCT: Final[float] = 100.0
@@ -39,8 +41,9 @@ class Need:
 
     ``uncertainty_kwh``: plus or minus, as far as it comes from the state of charge. ``soc_pct``: now, None where no
     source tells. ``kwh_per_pct``, ``kwh_per_km``: at the meter, to tell a shortfall in the words of the wish.
-    ``guaranteed_kwh``: of ``energy_kwh``, what comes first. ``beyond_kwh``: what it would probably take on top of it,
-    promised to nobody. ``asked``: the wish as it was said.
+    ``guaranteed_kwh``: of ``energy_kwh``, what comes first. ``beyond_kwh``: of a car that has all that was asked for,
+    what it would probably take on top, promised to nobody; ``energy_kwh`` is 0 then. ``asked``: the wish as it was
+    said.
     """
 
     evse: str
@@ -106,13 +109,18 @@ def need_of(problem: Problem, session: Session, doubled: bool = False) -> Need:
     gain = gain_of(problem, session, vehicle)
     soc_pct, spread_pct = _soc(session, vehicle, gain, notes)
     energy_kwh = _energy(session, chosen.target, vehicle, known, soc_pct, gain, notes)
-    beyond_kwh = _beyond(session, chosen, vehicle, known, energy_kwh, gain) if soc_pct is None else 0.0
+    beyond_kwh = 0.0
+    if energy_kwh <= MET_KWH and soc_pct is None:
+        beyond_kwh = _beyond(session, chosen, vehicle, known, gain)
+        energy_kwh = 0.0 if beyond_kwh > 0.0 else energy_kwh
     if profile is None and session.tag is not None and problem.settings.unknown_tag == "nothing":
         energy_kwh = beyond_kwh = 0.0
         notes.append("this site gives unknown tags nothing")
     left_kwh = max(0.0, chosen.target.guaranteed_kwh - session.delivered_kwh)
     # Who should have left already waits for nothing: each plan would put it off for another hour.
-    said = (session.deferrable, chosen.target.deferrable, profile.deferrable if profile else None)
+    said = [session.deferrable, chosen.target.deferrable, profile.deferrable if profile else None]
+    if chosen.source == "past":
+        said.append(said.pop(1))  # what is guessed counts behind what anybody said
     deferrable = not overdue and next((value for value in said if value is not None), True)
     return Need(
         evse=session.evse,
@@ -315,12 +323,12 @@ def _energy(
     return min(rest_kwh, max(0.0, room_kwh))
 
 
-def _beyond(session: Session, chosen: Choice, vehicle: Vehicle, known: bool, energy_kwh: float, gain: float) -> float:
+def _beyond(session: Session, chosen: Choice, vehicle: Vehicle, known: bool, gain: float) -> float:
     """What cars like this one take more than was asked for: people who cannot know a state of charge guess low, too."""
     if chosen.source == "past" or session.expected is None:
         return 0.0
     most_kwh = min(session.expected.amount, vehicle.capacity_kwh / gain if known else MOST_KWH)
-    return max(0.0, most_kwh - session.delivered_kwh - energy_kwh)
+    return max(0.0, most_kwh - session.delivered_kwh)
 
 
 def _content(amount: float, target: Target, vehicle: Vehicle, notes: list[str]) -> float:

@@ -32,6 +32,10 @@ KNOWN_KWH: Final[float] = 0.3
 """Whoever has charged so much on all its conductors uses all of them."""
 
 
+SESSION_JITTER_S: Final[float] = 30.0
+"""Two clocks drift: plug-in times closer than this are one."""
+
+
 class CarFacts(Protocol):
     """What a planner asks of the cars that are here; by EVSE."""
 
@@ -54,10 +58,11 @@ class CarFacts(Protocol):
 
 @dataclass(slots=True)
 class _Car:
-    """One session. ``offer_a`` stood still since ``since_s``; ``drew_a`` the lowest offer at which it drew, ``idle_a``
-    the highest at which it did not.
+    """One session, by its time of plug-in. ``offer_a`` stood still since ``since_s``; ``drew_a`` the lowest offer at
+    which it drew, ``idle_a`` the highest at which it did not.
     """
 
+    plugged_in_s: float | None
     since_s: float
     offer_a: float
     idle_since_s: float | None = None
@@ -109,10 +114,19 @@ class Habits:
             if not car_connected(asset):
                 self._cars.pop(asset.id, None)
             elif asset.power_kw is not None:
-                car = self._cars.setdefault(asset.id, _Car(status.epoch_s, asset.setpoint_a))
+                car = self._car(asset, status.epoch_s)
                 if abs(asset.setpoint_a - car.offer_a) > STEADY_A:
                     car.since_s, car.offer_a = status.epoch_s, asset.setpoint_a
                 self._look(car, asset, len(self.topology.assets[i].phases), asset.power_kw, status.epoch_s)
+
+    def _car(self, asset: AssetLive, now_s: float) -> _Car:
+        """The session's car; another one where cars were exchanged between two statuses."""
+        car, began_s = self._cars.get(asset.id), asset.plugged_in_epoch_s
+        if car is not None and (began_s is None or car.plugged_in_s is None):
+            return car
+        if car is None or began_s is None or abs(began_s - (car.plugged_in_s or 0.0)) > SESSION_JITTER_S:
+            car = self._cars[asset.id] = _Car(began_s, now_s, asset.setpoint_a)
+        return car
 
     def _look(self, car: _Car, asset: AssetLive, conductors: int, power_kw: float, now_s: float) -> None:
         steady_s = now_s - car.since_s

@@ -18,7 +18,7 @@ import numpy as np
 from interfaces.domain.live import AssetLive, LiveStatus, car_connected
 from interfaces.domain.topology import AssetKind, Topology
 from interfaces.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_QUARTER, Bools, Floats, Ints
-from optimizer.service.habits import CarFacts, Habits
+from optimizer.service.habits import SESSION_JITTER_S, CarFacts, Habits
 
 HOLD_S: Final[float] = 120.0
 LEAST_SHARE: Final[float] = 0.5
@@ -255,10 +255,6 @@ class SiteMemory:
             self.finished.append(
                 FinishedSession(asset.id, asset.tag, asset.plugged_in_epoch_s, epoch_s, asset.energy_kwh)
             )
-
-
-SESSION_JITTER_S: Final[float] = 30.0
-"""Two clocks drift: plug-in times closer than this are one."""
 
 
 def _same_session(a: AssetLive, b: AssetLive) -> bool:

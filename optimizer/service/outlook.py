@@ -28,7 +28,8 @@ WANTED: Final[float] = 0.6
 LEAVES: Final[float] = 0.3
 """A session nobody described is planned for a little more energy and a little less time than the middle."""
 KNOWN_SHARE: Final[float] = 0.5
-"""From here on a forecast rests on the card's own sessions. What strangers do is no reason to let a stranger wait."""
+"""From here on a forecast rests on the card's own sessions. What others do is no reason to let a stranger wait; where
+no cards are read nobody is one."""
 NEARLY: Final[float] = 0.5
 """Of what was asked for: from then on it is looked at what its car may take besides."""
 RECENT_QUARTERS: Final[int] = 14 * 96
@@ -130,7 +131,7 @@ def _expected(place: Place, asset: AssetLive, past: PastSessions | None, now_epo
     found = sessions.forecast(place, running, int(now_epoch_s), past)
     remaining = float(np.interp(WANTED, QUANTILES, found.remaining_kwh))
     leaves = float(np.interp(LEAVES, QUANTILES, found.departure_epoch_s))
-    known = None if found.own_share >= KNOWN_SHARE else False
+    known = False if asset.tag and found.own_share < KNOWN_SHARE else None
     return Target(unit="kwh", amount=asset.energy_kwh + remaining, departure_epoch_s=leaves, deferrable=known)
 
 

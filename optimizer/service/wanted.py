@@ -24,7 +24,8 @@ from optimizer.core.compile import Compiled
 from optimizer.core.problem import Problem
 from optimizer.core.problem_state import ScheduleEntry, Target
 from optimizer.core.problem_types import STEP_S
-from optimizer.service.memory import SESSION_JITTER_S, SiteMemory
+from optimizer.service.habits import SESSION_JITTER_S
+from optimizer.service.memory import SiteMemory
 from optimizer.service.port import Wish
 from optimizer.store.charging import SessionTarget
 

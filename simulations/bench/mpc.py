@@ -79,7 +79,7 @@ def instance_of(file: Mapping[str, Any], min_a: float = 0.0) -> Instance:
             1 + feeders + leaf, np.array(file["phase_mask"]).T.astype(np.int64), np.array(file["kw_per_a"]),
             np.full(n, min_a), np.array(file["max_current_a"]), np.array(file["arrival"]), np.array(file["departure"]),
             np.ones(n), np.ones(n), energy, energy[:, None], price[:, None], np.full(n, file["early_eur_per_kwh_step"]),
-            none, none, none, none, np.ones(n), none, none, none, np.zeros((n, 0)), 0.0,
+            none, none, none, none, np.ones(n), none, none, none, none > 0, np.zeros((n, 0)), 0.0,
         ),
         Batteries(
             np.zeros(1, dtype=np.int64), np.full((1, PHASES), amps_per_kw), *(np.array([v]) for v in (

@@ -277,6 +277,7 @@ def _cars(recipe: Recipe) -> Cars:
         wear_eur_per_kwh=rng.uniform(0.01, 0.06, n),
         terminal_eur_per_kwh=rng.uniform(0.0, 0.25, n),
         pause_eur=np.where(recipe.stream("pauses").random(n) < 0.5, 3.0 * ("previous plan" in on), 0.0),
+        optional=recipe.stream("optional").random(n) < 0.15,
         previous_a=_previous(recipe, max_a),
         churn_eur_per_kwh=0.01 if "previous plan" in on else 0.0,
     )

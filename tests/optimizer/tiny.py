@@ -46,6 +46,7 @@ def cars(*energy_kwh: float, **columns: Any) -> Cars:
         "circuit": 0, "kw_per_a": KW_PER_A_3, "min_a": 0.0, "max_a": 16.0, "first": 0, "end": 1000, "first_share": 1.0,
         "end_share": 1.0, "early_eur_per_kwh_step": 0.0, "discharge_a": 0.0, "soc_kwh": 0.0, "floor_kwh": 0.0,
         "capacity_kwh": 0.0, "efficiency": 1.0, "wear_eur_per_kwh": 0.0, "terminal_eur_per_kwh": 0.0, "pause_eur": 0.0,
+        "optional": False,
     }  # fmt: skip
     tables = {
         "wired": np.ones((n, 3)),

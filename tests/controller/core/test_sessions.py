@@ -129,6 +129,40 @@ def test_another_tag_is_another_car_however_briefly_the_place_was_free(silent_s:
     assert table.state.learning.use[0].tolist() == [1, 1, 1]
 
 
+def test_a_car_that_was_exchanged_is_not_full_because_the_first_one_was():
+    table = Table(garage(1)).put(tag=("04A2",)).plug("e0", asleep=True).after(seconds=900)
+    assert table.state.sessions.satisfied[0]
+    table.put(tag=("04B7",)).after(scans=3)
+    assert not table.state.sessions.satisfied[0]
+
+
+def test_a_card_that_is_held_up_soon_after_plug_in_is_the_drivers_own():
+    """The reader's register may still show who was here before; an order to charge now must not end with it."""
+    table = Table(garage(1)).put(tag=("04A2",)).plug("e0").after(seconds=40)
+    began_s = float(table.state.sessions.plugged_s[0])
+    table.put(tag=("04B7",)).after(seconds=5)
+    assert table.state.sessions.plugged_s[0] == began_s
+    assert table.state.sessions.tag == ("04B7",)
+
+
+def test_another_card_does_not_free_a_car_that_follows_no_offer():
+    table = Table(garage(2)).put(tag=("04A2", None)).plug("e0", stubborn=True).after(seconds=400).expect(e0=16)
+    table.load("gcp", 55).after(seconds=14).expect(e0=0)
+    held_until_s = float(table.state.obedience.paused_until_s[0])
+    assert held_until_s > table.now_s
+    table.put(tag=("04B7", None)).after(scans=1)
+    assert table.state.sessions.plugged_s[0] == table.now_s, "it counts as another car"
+    assert table.state.obedience.paused_until_s[0] >= held_until_s
+
+
+def test_the_target_of_the_first_car_does_not_stop_the_second_one():
+    table = Table(garage(1)).put(tag=("04A2",)).plug("e0").after(seconds=600)
+    now_s = table.now_s + table.epoch_offset_s
+    done = Target("e0", now_s + 36_000.0, energy_wh=1000)
+    table.put(targets=Targets(1, now_s, (done,), 0.0, 0, np.zeros(0))).after(seconds=5).expect(e0=0)
+    table.put(tag=("04B7",)).after(seconds=12).expect(e0=16)
+
+
 def test_a_tag_that_is_read_late_or_not_for_a_while_is_the_same_car():
     table = Table(garage(1)).plug("e0").after(seconds=60)
     began_s = float(table.state.sessions.plugged_s[0])

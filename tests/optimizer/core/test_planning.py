@@ -489,6 +489,34 @@ def test_what_nobody_asked_for_is_charged_in_cheap_hours_and_from_the_sun_only()
     assert kwh(sun, "a") > 10.0
 
 
+def test_a_flat_price_is_not_cheap_because_the_last_plan_charged():
+    base = small(session("a", kwh=5.0, delivered_kwh=4.6, charging=True), tariff=fixed(0.1))
+    last = with_previous(base, plan(base))
+    assert kwh(plan(replace(last, state=replace(last.state, sessions=(met(charging=True),)))), "a") == 0.0
+
+
+@pytest.mark.parametrize("peak_kw", [4.5, 5.0, 5.5, 6.0])
+def test_what_nobody_asked_for_is_not_rounded_up_to_a_new_peak(peak_kw: float):
+    """The relaxation has 2.5 to 4 kW for it, a minimum current takes 4.1."""
+    capacity = Capacity(eur_per_kw=4.0, floor_kw=peak_kw, realised_kw=peak_kw, month="2025-11")
+    planned = plan(small(met(), tariff=replace(dynamic(*[0.10] * 12, *[0.40] * 12), capacity=capacity)))
+    assert planned.planned_import_mw[:4].max() <= peak_kw * 1e6
+
+
+def test_sun_for_less_than_a_minimum_current_imports_nothing_for_what_nobody_asked_for():
+    planned = plan(with_pv(small(met(), tariff=fixed()), (4.3,) * STEPS))
+    assert row(planned, "a")[:4].tolist() == [0] * 4
+
+
+def test_a_plan_without_a_solver_leaves_out_what_nobody_asked_for():
+    asked = session("b", kwh=20.0, hours=6.0)
+    facts = site(evse("a"), evse("b"), garage_a=16.0)
+    planned = plan(small(met(), asked, facts=facts, tariff=fixed(0.4)), deadline_s=0.0)
+    assert planned.status == "heuristic"
+    assert kwh(planned, "a") == 0.0
+    assert kwh(planned, "b") > 15.0
+
+
 def test_what_nobody_asked_for_raises_no_peak_and_keeps_nobody_waiting():
     capacity = Capacity(eur_per_kw=4.0, floor_kw=8.0, realised_kw=8.0, month="2025-11")
     tariff = replace(dynamic(*[0.40] * 12, *[0.10] * 12), capacity=capacity)

@@ -122,14 +122,15 @@ EXPECTED = wish("kwh", 14.0)
 @pytest.mark.parametrize(
     ("one", "kwh"),
     [
-        (session("a", kwh=10.0, delivered_kwh=4.0), 4.0),
+        (session("a", kwh=10.0, delivered_kwh=4.0), 0.0),
+        (session("a", kwh=10.0, delivered_kwh=10.0), 4.0),
         (session("a", kwh=10.0, delivered_kwh=10.5), 3.5),
-        (session("a", kwh=20.0), 0.0),
-        (session("a", kwh=10.0, soc_pct=40.0, soc_source="charger"), 0.0),
-        (session("a", kwh=10.0, vehicle="small"), 12.0 / 0.9 - 10.0),
-        (session("a", target=None), 0.0),
+        (session("a", kwh=20.0, delivered_kwh=20.0), 0.0),
+        (session("a", kwh=10.0, delivered_kwh=10.0, soc_pct=40.0, soc_source="charger"), 0.0),
+        (session("a", kwh=10.0, delivered_kwh=10.0, vehicle="small"), 12.0 / 0.9 - 10.0),
+        (session("a", target=None, delivered_kwh=4.0), 0.0),
     ],
-    ids=["on top", "when it has all", "asked for more", "told its charge", "a small battery", "nobody asked"],
+    ids=["not yet", "it has all", "and more", "took more", "told its charge", "a small battery", "nobody asked"],
 )
 def test_what_a_car_may_take_beyond_the_wish_is_promised_to_nobody(one: Session, kwh: float):
     """Only where nobody can know the state of charge is a wish a guess; what was asked for stays what it is."""
@@ -139,6 +140,12 @@ def test_what_a_car_may_take_beyond_the_wish_is_promised_to_nobody(one: Session,
     assert untold.beyond_kwh == 0.0
     if one.target is not None:
         assert told.energy_kwh == untold.energy_kwh
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_what_a_profile_says_of_waiting_counts_before_what_is_guessed(said: bool):
+    one = session("a", tag="T", target=None, expected=wish("kwh", 5.0, deferrable=not said))
+    assert need(one, profiles=(Profile("T", deferrable=said),)).deferrable is said
 
 
 def test_an_unknown_vehicle_is_assumed_and_said():

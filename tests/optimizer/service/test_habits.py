@@ -84,3 +84,10 @@ def test_phases_are_known_once_seen_and_kept_through_a_pause() -> None:
     assert habits.phases("car") == (0, 1, 0)
     seen(habits, 900, 910, setpoint_a=16.0, power_kw=10.9, energy_kwh=0.5)
     assert habits.phases("car") == (1, 1, 1)
+
+
+def test_cars_that_are_exchanged_between_two_statuses_are_two_cars() -> None:
+    habits = seen(Habits(TOPOLOGY), 0, 900, setpoint_a=6.0, power_kw=0.05)
+    assert habits.asleep == {"car"}
+    assert seen(habits, 900, 910, setpoint_a=6.0, power_kw=0.05, plugged_in_epoch_s=START + 5.0).asleep == {"car"}
+    assert seen(habits, 910, 920, setpoint_a=6.0, power_kw=0.05, plugged_in_epoch_s=START + 900.0).asleep == frozenset()

@@ -169,4 +169,6 @@ def test_a_stranger_waits_for_no_cheaper_hour_and_a_card_that_is_known_may():
     )
     known = expected_targets(MODELS, seen(remembered(5.0, finished=own)), NOW, {})["car"]
     assert stranger.deferrable is False
+    cardless = replace(CAR, tag=None)
+    assert expected_targets(MODELS, seen(remembered(5.0), cardless), NOW, {})["car"].deferrable is None
     assert known.deferrable is None
