@@ -121,11 +121,9 @@ class Habits:
 
     def _car(self, asset: AssetLive, now_s: float) -> _Car:
         """The session's car; another one where cars were exchanged between two statuses."""
-        car, began_s = self._cars.get(asset.id), asset.plugged_in_epoch_s
-        if car is not None and (began_s is None or car.plugged_in_s is None):
-            return car
-        if car is None or began_s is None or abs(began_s - (car.plugged_in_s or 0.0)) > SESSION_JITTER_S:
-            car = self._cars[asset.id] = _Car(began_s, now_s, asset.setpoint_a)
+        car = self._cars.get(asset.id)
+        if car is None or _apart(asset.plugged_in_epoch_s, car.plugged_in_s):
+            car = self._cars[asset.id] = _Car(asset.plugged_in_epoch_s, now_s, asset.setpoint_a)
         return car
 
     def _look(self, car: _Car, asset: AssetLive, conductors: int, power_kw: float, now_s: float) -> None:
@@ -157,3 +155,7 @@ class Habits:
         car.idle_since_s = now_s if car.idle_since_s is None else car.idle_since_s
         if now_s - car.idle_since_s >= ASLEEP_S:
             car.asleep = True
+
+
+def _apart(a_epoch_s: float | None, b_epoch_s: float | None) -> bool:
+    return a_epoch_s is not None and b_epoch_s is not None and abs(a_epoch_s - b_epoch_s) > SESSION_JITTER_S
