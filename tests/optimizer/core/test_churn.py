@@ -21,7 +21,9 @@ SAME_A: Final = 1e-6
 
 
 def site(seed: int, *features: str) -> Instance:
-    """Twelve cars, a battery and PV behind circuits that bind. Prices tell no car from another: there are ties."""
+    """Twelve cars, a battery and PV behind circuits that bind. Prices tell no car from another: there are ties. All of
+    them asked for something; what nobody asked for has no claim to its last plan.
+    """
     on = frozenset({"tight circuits", *features})
     instance = instance_of(Recipe(seed, steps=48, circuits=4, cars=12, batteries=1, plants=1, features=on))
     alike: dict[str, Any] = {
@@ -30,6 +32,7 @@ def site(seed: int, *features: str) -> Instance:
         "efficiency": np.full(12, 0.9),
         "wear_eur_per_kwh": np.full(12, 0.03),
         "terminal_eur_per_kwh": np.full(12, 0.1),
+        "optional": np.zeros(12, dtype=np.bool_),
     }
     return replace(instance, cars=replace(instance.cars, **alike))
 
