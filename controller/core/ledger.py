@@ -22,6 +22,7 @@ from controller.core.params import (
 )
 from controller.core.records import Ledger
 from interfaces.domain.image import FailsafeProof, Image, Pilot
+from interfaces.domain.measured import busiest_ma
 from interfaces.domain.topology import AssetKind, Topology
 from interfaces.domain.units import MISSING, NEVER_S, PERMILLE, Bools, Floats, Ints
 
@@ -90,7 +91,7 @@ def exposure(state: Ledger, image: Image, topology: Topology, now_s: float) -> I
 
 def overdrawn(image: Image, believed: Ints) -> Ints:
     """(N,) the largest measured conductor current where it exceeds what is believed by more than the meter's class."""
-    drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
+    drawn = busiest_ma(image)
     result: Ints = np.where(drawn > believed + CREEP_MA, drawn, 0)
     return result
 
@@ -123,7 +124,7 @@ def _boot_known(
     pending, cut, release = state.pending_ma.copy(), state.cut_s.copy(), state.release_s.copy()
     if not first.any():
         return pending, cut, release
-    drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
+    drawn = busiest_ma(image)
     nameplate = np.isneginf(cut[:, 0])
     blind = np.where(image.offered_ma == MISSING, topology.max_ma, 0)
     known = np.maximum(np.maximum(blind, drawn), np.where(nameplate, 0, pending[:, 0]))
@@ -202,7 +203,7 @@ def record_commands(state: Ledger, setpoint_ma: Ints, image: Image, topology: To
 
 def _creep(before: Ints, image: Image, believed: Ints) -> Ints:
     """Per mille more than offered that a car draws, up to 10 %: learned for the session, so that it counts fully."""
-    drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
+    drawn = busiest_ma(image)
     small = (drawn > believed + CREEP_MA) & (drawn <= believed * (100 + OVERDRAW_SHARE_PERCENT) // 100 + OVERDRAW_MA)
     share = np.where(small & (believed > 0), (drawn - believed) * PERMILLE // np.maximum(believed, 1) + 1, 0)
     result: Ints = np.maximum(before, share)

@@ -27,6 +27,7 @@ from controller.core.params import (
 from controller.core.records import Lending
 from interfaces.domain.command import Commands
 from interfaces.domain.image import Image
+from interfaces.domain.measured import busiest_ma
 from interfaces.domain.reasons import Reason
 from interfaces.domain.topology import POWER_ROW, ROWS_PER_CIRCUIT, Topology
 from interfaces.domain.units import MISSING, Bools, Ints
@@ -47,12 +48,6 @@ SHORTAGES: Final[tuple[int, ...]] = tuple(
 """Who is held by one of these would use more current if the row named had it."""
 
 
-def reading_ma(image: Image) -> Ints:
-    """(N,) current on the busiest conductor of each asset, 0 where nobody knows."""
-    reading: Ints = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
-    return reading
-
-
 def leaves_much(offer_ma: Ints, drawn_ma: Ints) -> Bools:
     """(N,) whose offer and draw are further apart than a car's accuracy and a meter's class explain."""
     much: Bools = offer_ma - drawn_ma > np.maximum(LEND_GAP_MA, offer_ma * LEND_GAP_PERCENT // 100)
@@ -71,7 +66,7 @@ def advance_lending(
     now_s: float,
 ) -> Lending:
     """Next lending state. ``waited_for`` (N,): somebody waits for current on a row this asset shares."""
-    drawn = reading_ma(image)
+    drawn = busiest_ma(image)
     known = ((image.asset_ma != MISSING) | (topology.wired == 0)).all(axis=1)
     able = topology.is_evse & (topology.poll_s <= SLOW_POLL_S) & ~state.habit & (offer_ma > topology.min_ma) & known
     gap = leaves_much(offer_ma, drawn)

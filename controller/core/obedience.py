@@ -25,6 +25,7 @@ from controller.core.params import (
 )
 from controller.core.records import Ledger, Obedience
 from interfaces.domain.image import Image, Pilot
+from interfaces.domain.measured import busiest_ma
 from interfaces.domain.topology import AssetKind, Topology
 from interfaces.domain.units import MISSING, Bools, Floats
 
@@ -34,7 +35,7 @@ def advance_obedience(
 ) -> Obedience:
     """Next judgement; needs two fresh readings above the offer, so that one bad reading pauses nobody."""
     fresh = image.asset_sample_s > state.seen_s
-    drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
+    drawn = busiest_ma(image)
     believed = np.maximum(np.maximum(ledger.offer_ma, ledger.pending_ma.max(axis=1)), 0)
     allowed = believed * (100 + OVERDRAW_SHARE_PERCENT) // 100 + OVERDRAW_MA
     # Without its service a remote asset does what it is set to: that is its exposure, and no disobedience.

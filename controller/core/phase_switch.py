@@ -22,6 +22,7 @@ from controller.core.params import (
 )
 from controller.core.records import Ledger, Switching
 from interfaces.domain.image import Image, Pilot
+from interfaces.domain.measured import busiest_ma
 from interfaces.domain.topology import Topology
 from interfaces.domain.units import MISSING, Bools, Ints
 
@@ -45,7 +46,7 @@ def advance_switching(
     if not topology.can_switch.any():
         return state
     failures = np.where(began, 0, state.failures)
-    drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
+    drawn = busiest_ma(image)
     quiet = (ledger.exposure_ma == 0) | (
         (ledger.offer_ma == 0) & (image.readback_s > ledger.change_s) & (image.offered_ma == 0)
     )

@@ -37,7 +37,7 @@ from controller.core.quantise import quantise
 from controller.core.raises import grant
 from controller.core.remote import around_remote
 from controller.core.rules import RULES
-from controller.core.sessions import arrived, exchanged
+from controller.core.sessions import arrived
 from controller.core.state import ControllerState
 from controller.core.timers import advance_timers
 from controller.core.wish import Wish, keep_running, with_orders
@@ -54,8 +54,9 @@ def scan(
     """The seven steps of design section 4. ``now_s`` monotonic, ``epoch_s`` UTC; never mixed."""
     topology = params.topology
     image = complete_samples(image, state.background, topology)
-    began = _began(image, state, topology, now_s)
+    were_here = state.sessions.plugged
     state = advance(image, state, params, now_s)
+    began = bool(((state.sessions.plugged & ~were_here) | (state.sessions.plugged_s == now_s)).any())
     env = meet(topology, [rule(image, state, params, now_s) for rule in RULES])
     wish, state = _wishes(image, state, params, began, now_s, epoch_s)
     use = mode_use(state.switching, state.learning.use, image, topology)
@@ -114,12 +115,6 @@ def after_error(
     ledger = record_commands(state.ledger, commands.setpoint_ma, image, params.topology, now_s)
     told = replace(state.guard, told_ma=commands.setpoint_ma)
     return replace(state, ledger=ledger, guard=told, commands=commands, error_scans=GOOD_SCANS_AFTER_ERROR)
-
-
-def _began(image: Image, state: ControllerState, topology: Topology, now_s: float) -> bool:
-    """Whether somebody has just come."""
-    came = (image.pilot >= 1) & (image.pilot <= 6) & ~state.sessions.plugged
-    return bool(((came | exchanged(state.sessions, image, now_s)) & topology.is_evse).any())
 
 
 def _wishes(

@@ -7,7 +7,7 @@ import numpy as np
 from controller.core.params import OWN_CARD_S, SATISFIED_MA, SATISFIED_RETRY_S, SATISFIED_S
 from controller.core.records import Sessions
 from interfaces.domain.image import Image, Pilot
-from interfaces.domain.measured import power_mw
+from interfaces.domain.measured import busiest_ma, power_mw
 from interfaces.domain.topology import Topology
 from interfaces.domain.units import MILLI, MISSING, NEVER_S, Bools, Floats, Ints
 
@@ -24,7 +24,7 @@ def recognised(state: Sessions, image: Image, began: Bools) -> Bools:
 
     Not a car whose RFID differs from the retained one, nor one after a reading without a car. What cannot be told: that
     cars were exchanged while we were away, where either carries no RFID; the second then inherits the first's energy.
-    A tag that becomes readable only after the first pilot reading comes too late for this, and counts as `exchanged`.
+    A tag that becomes readable only after the first pilot reading comes too late for this, and counts as another car's.
     """
     found: Bools = began & state.carried
     for i in np.flatnonzero(found).tolist():
@@ -49,13 +49,13 @@ def advance_sessions(
     served so that it is offered again (design 4.2).
     """
     plugged = plugged_in(image, state.plugged)
-    began = plugged & (~state.plugged | exchanged(state, image, now_s))
+    began = plugged & (~state.plugged | _exchanged(state, image, now_s))
     known_pilot = (image.pilot >= int(Pilot.A)) & (image.pilot <= int(Pilot.D2))
     carried = state.carried & ~known_pilot
     kept = recognised(state, image, began)
     new = (began | (state.carried & known_pilot)) & ~kept
     gained = power_mw(image, topology) * int(dt_s * MILLI + 0.5) // MILLI
-    drawn = np.where(image.asset_ma == MISSING, 0, image.asset_ma).max(axis=1)
+    drawn = busiest_ma(image)
     offered = offer_ma >= topology.min_ma
     served = np.where(offered & plugged, now_s, np.where(new, NEVER_S, state.served_s))
     waited = now_s - np.maximum(served, np.where(began, now_s, state.plugged_s))
@@ -81,7 +81,7 @@ def advance_sessions(
     return nxt, began
 
 
-def exchanged(state: Sessions, image: Image, now_s: float) -> Bools:
+def _exchanged(state: Sessions, image: Image, now_s: float) -> Bools:
     """(N,) sessions whose RFID is another one now: cars were exchanged between two readings, or while none came. In its
     first minutes a session's tag is that of the last card, until the driver holds up the own one.
     """

@@ -14,10 +14,11 @@ from typing import Final
 import numpy as np
 
 from controller.core.background import row_weights, seen_mw
-from controller.core.lending import leaves_much, reading_ma
+from controller.core.lending import leaves_much
 from controller.core.params import LEND_AFTER_S, LEND_RETURN_MA, Params
 from controller.core.state import ControllerState
 from interfaces.domain.image import Image
+from interfaces.domain.measured import busiest_ma
 from interfaces.domain.plan import MOST_MW, PPM, Plan
 from interfaces.domain.stores import BATTERY_EFFICIENCY, BATTERY_WEAR_EUR_PER_KWH
 from interfaces.domain.topology import POWER_ROW, AssetKind, Topology
@@ -117,7 +118,7 @@ def _expected(
     A car that has had an offer for a while and leaves much of it unused draws no more for a wish; one that has not
     followed yet keeps what it is offered, else it would never see the higher current long enough.
     """
-    offer, reading, known = state.ledger.offer_ma, reading_ma(image), ~(image.asset_ma == MISSING).all(axis=1)
+    offer, reading, known = state.ledger.offer_ma, busiest_ma(image), ~(image.asset_ma == MISSING).all(axis=1)
     stood_s = now_s - state.ledger.change_s - topology.poll_s
     content = cars & known & leaves_much(offer, reading) & (stood_s >= LEND_AFTER_S)
     lent = np.where(cars, np.minimum(want, state.lending.ceiling_ma), want)

@@ -186,3 +186,12 @@ def _three(row: Ints) -> tuple[float | None, float | None, float | None]:
 def _known(row: Ints) -> tuple[float, float, float]:
     a, b, c = (a_from_ma(value) for value in row.tolist())
     return a, b, c
+
+
+SESSION_JITTER_S: Final[float] = 30.0
+"""Two clocks drift: plug-in times closer than this are one."""
+
+
+def same_session(a_epoch_s: float | None, b_epoch_s: float | None) -> bool:
+    """Whether two times of plug-in at one EVSE are of one session; not where either is unknown."""
+    return a_epoch_s is not None and b_epoch_s is not None and abs(a_epoch_s - b_epoch_s) <= SESSION_JITTER_S

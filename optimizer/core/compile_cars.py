@@ -87,7 +87,7 @@ def fleet_of(problem: Problem, needs: tuple[Need, ...], place: dict[str, int], s
         need.energy_kwh / max(car.kw_per_a * car.max_a, TINY_KWH) for need, car in zip(wants, cars, strict=True)
     ])  # fmt: skip
     worth = worth_of(problem, wants, evses, later_kwh, windows, running, fastest_h, prices, steps)
-    columns = _columns(wants, evses, cars, place, steps, worth, prices, _previous(problem, sessions, wants, steps))
+    columns = _columns(wants, evses, cars, place, steps, worth, prices, _previous(problem, sessions, steps))
     return Fleet(columns, sessions, wants, evses, worth.slack_eur_per_kwh, tuple(notes))
 
 
@@ -166,6 +166,7 @@ def _columns(
     room_kwh = np.where(discharge > 0, capacity - soc_kwh, np.inf)
     wanted = np.minimum(column([need.energy_kwh + need.beyond_kwh for need in needs]) * at, room_kwh)
     stays = column([float(car.end) for car in cars]) >= steps.count
+    optional = column([need.beyond_kwh for need in needs]) > 0.0
     mean_eur = max(0.0, float(np.average(prices.import_eur_per_kwh, weights=steps.dt_h)))
     return Cars(
         circuit=np.array([place[evse.circuit] for evse in evses], dtype=np.int64),
@@ -189,14 +190,11 @@ def _columns(
         wear_eur_per_kwh=np.full(n, VEHICLE_WEAR_EUR_PER_KWH),
         terminal_eur_per_kwh=np.where(stays, mean_eur * gain, 0.0),
         pause_eur=worth.pause_eur.reshape(n),
-        optional=np.array([_asked_nothing(need) for need in needs], dtype=np.bool_),
-        previous_a=previous_a,
+        optional=optional,
+        # A flat price is not cheap because the last plan charged.
+        previous_a=np.where(optional[:, None], np.nan, previous_a),
         churn_eur_per_kwh=CHURN_EUR_PER_KWH,
     )
-
-
-def _asked_nothing(need: Need) -> bool:
-    return need.beyond_kwh > 0.0
 
 
 def _column(values: list[float]) -> Floats:
@@ -211,10 +209,8 @@ def _widths(worth: Worth, wanted_kwh: Floats) -> Floats:
     return scaled
 
 
-def _previous(problem: Problem, sessions: tuple[Session, ...], needs: tuple[Need, ...], steps: Steps) -> Floats:
-    """(N, K) the last plan's first steps for sessions it knew; NaN elsewhere, and where nobody asked for anything: a
-    flat price is not cheap because the last plan charged.
-    """
+def _previous(problem: Problem, sessions: tuple[Session, ...], steps: Steps) -> Floats:
+    """(N, K) the last plan's first steps for sessions it knew; NaN elsewhere."""
     k = min(FIRM_STEPS, steps.count)
     out = np.full((len(sessions), k), np.nan)
     plan = problem.previous
@@ -224,7 +220,7 @@ def _previous(problem: Problem, sessions: tuple[Session, ...], needs: tuple[Need
     column = {name: j for j, name in enumerate(plan.assets)}
     for i, session in enumerate(sessions):
         j = column.get(session.evse)
-        if j is None or session.plugged_in_epoch_s > plan.issued_epoch_s or _asked_nothing(needs[i]):
+        if j is None or session.plugged_in_epoch_s > plan.issued_epoch_s:
             continue
         for t, row in enumerate(rows):
             told = plan.setpoint_a[row][j] if 0 <= row < len(plan.setpoint_a) else None

@@ -118,9 +118,9 @@ def need_of(problem: Problem, session: Session, doubled: bool = False) -> Need:
         notes.append("this site gives unknown tags nothing")
     left_kwh = max(0.0, chosen.target.guaranteed_kwh - session.delivered_kwh)
     # Who should have left already waits for nothing: each plan would put it off for another hour.
-    said = [session.deferrable, chosen.target.deferrable, profile.deferrable if profile else None]
-    if chosen.source == "past":
-        said.append(said.pop(1))  # what is guessed counts behind what anybody said
+    of_target = chosen.target.deferrable
+    by_word = None if chosen.source == "past" else of_target  # what is guessed counts behind what anybody said
+    said = (session.deferrable, by_word, profile.deferrable if profile else None, of_target)
     deferrable = not overdue and next((value for value in said if value is not None), True)
     return Need(
         evse=session.evse,

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from interfaces.domain.live import AssetLive, LiveStatus, car_connected
+from interfaces.domain.live import AssetLive, LiveStatus, car_connected, same_session
 from interfaces.domain.topology import Topology
 from interfaces.domain.units import MILLI
 
@@ -30,10 +30,6 @@ FORGET_LIMIT_S: Final[float] = 1800.0
 """Cars take less while they are cold or nearly full: the limit is looked at anew."""
 KNOWN_KWH: Final[float] = 0.3
 """Whoever has charged so much on all its conductors uses all of them."""
-
-
-SESSION_JITTER_S: Final[float] = 30.0
-"""Two clocks drift: plug-in times closer than this are one."""
 
 
 class CarFacts(Protocol):
@@ -122,7 +118,7 @@ class Habits:
     def _car(self, asset: AssetLive, now_s: float) -> _Car:
         """The session's car; another one where cars were exchanged between two statuses."""
         car = self._cars.get(asset.id)
-        if car is None or _apart(asset.plugged_in_epoch_s, car.plugged_in_s):
+        if car is None or not same_session(asset.plugged_in_epoch_s, car.plugged_in_s):
             car = self._cars[asset.id] = _Car(asset.plugged_in_epoch_s, now_s, asset.setpoint_a)
         return car
 
@@ -155,7 +151,3 @@ class Habits:
         car.idle_since_s = now_s if car.idle_since_s is None else car.idle_since_s
         if now_s - car.idle_since_s >= ASLEEP_S:
             car.asleep = True
-
-
-def _apart(a_epoch_s: float | None, b_epoch_s: float | None) -> bool:
-    return a_epoch_s is not None and b_epoch_s is not None and abs(a_epoch_s - b_epoch_s) > SESSION_JITTER_S

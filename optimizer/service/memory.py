@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from interfaces.domain.live import AssetLive, LiveStatus, car_connected
+from interfaces.domain.live import AssetLive, LiveStatus, car_connected, same_session
 from interfaces.domain.topology import AssetKind, Topology
 from interfaces.domain.units import SECONDS_PER_DAY, SECONDS_PER_HOUR, SECONDS_PER_QUARTER, Bools, Floats, Ints
-from optimizer.service.habits import SESSION_JITTER_S, CarFacts, Habits
+from optimizer.service.habits import CarFacts, Habits
 
 HOLD_S: Final[float] = 120.0
 LEAST_SHARE: Final[float] = 0.5
@@ -240,7 +240,12 @@ class SiteMemory:
         for asset in now.assets:
             old = earlier.get(asset.id)
             was = old is not None and car_connected(old)
-            same = was and car_connected(asset) and old is not None and _same_session(old, asset)
+            same = (
+                was
+                and car_connected(asset)
+                and old is not None
+                and same_session(old.plugged_in_epoch_s, asset.plugged_in_epoch_s)
+            )
             if was and old is not None and not same:
                 self._finish(old, now.epoch_s)
                 found.append(Happening("plug_out", asset.id))
@@ -255,12 +260,6 @@ class SiteMemory:
             self.finished.append(
                 FinishedSession(asset.id, asset.tag, asset.plugged_in_epoch_s, epoch_s, asset.energy_kwh)
             )
-
-
-def _same_session(a: AssetLive, b: AssetLive) -> bool:
-    if a.plugged_in_epoch_s is None or b.plugged_in_epoch_s is None:
-        return False
-    return abs(a.plugged_in_epoch_s - b.plugged_in_epoch_s) <= SESSION_JITTER_S
 
 
 def _mean(integral: Floats, seconds: Floats) -> Floats:

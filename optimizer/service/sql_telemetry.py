@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from interfaces.domain.live import AssetLive, LiveStatus, car_connected
+from interfaces.domain.live import SESSION_JITTER_S, AssetLive, LiveStatus, car_connected, same_session
 from interfaces.domain.units import MILLI, SECONDS_PER_DAY, SECONDS_PER_MINUTE, SECONDS_PER_QUARTER
 from interfaces.domain.wire import Energy, Quality, write
 from interfaces.domain.wire_head import Head
@@ -20,7 +20,7 @@ from interfaces.domain.wire_journal import JournalPiece
 from interfaces.domain.wire_topics import Address
 from interfaces.drivers.clock import Clock, epoch_s, monotonic_s
 from optimizer.service.ingest import Arrival, StoreError
-from optimizer.store.charging import SAME_S, Sighting
+from optimizer.store.charging import Sighting
 from optimizer.store.database import Database
 from optimizer.store.database import StoreError as DatabaseDownError
 from optimizer.store.registry import addresses
@@ -158,16 +158,15 @@ def _sighting(asset: AssetLive, at_epoch_s: float) -> Sighting | None:
     begin_s = asset.plugged_in_epoch_s
     if begin_s is None or not car_connected(asset):
         return Sighting(asset.id, at_epoch_s)
-    if not at_epoch_s - OLDEST_S <= begin_s <= at_epoch_s + SAME_S:
+    if not at_epoch_s - OLDEST_S <= begin_s <= at_epoch_s + SESSION_JITTER_S:
         return None
     tag = None if asset.tag is None else asset.tag.replace("\0", "")  # PostgreSQL takes none of these
     return Sighting(asset.id, at_epoch_s, begin_s, tag, asset.energy_kwh)
 
 
 def _same_session(before: Sighting, now: Sighting) -> bool:
-    if before.plugged_in_epoch_s is None or now.plugged_in_epoch_s is None:
-        return before.plugged_in_epoch_s is now.plugged_in_epoch_s
-    return abs(before.plugged_in_epoch_s - now.plugged_in_epoch_s) <= SAME_S
+    began, begins = before.plugged_in_epoch_s, now.plugged_in_epoch_s
+    return same_session(began, begins) or (began is None and begins is None)
 
 
 def _alike(before: Sighting, now: Sighting) -> bool:

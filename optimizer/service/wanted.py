@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 
 from interfaces.command_line import read_file
-from interfaces.domain.live import car_connected
+from interfaces.domain.live import car_connected, same_session
 from interfaces.domain.plan import Plan
 from interfaces.domain.schedule import RowProblem, Schedule, Trip
 from interfaces.domain.targets import Target as SentTarget
@@ -24,7 +24,6 @@ from optimizer.core.compile import Compiled
 from optimizer.core.problem import Problem
 from optimizer.core.problem_state import ScheduleEntry, Target
 from optimizer.core.problem_types import STEP_S
-from optimizer.service.habits import SESSION_JITTER_S
 from optimizer.service.memory import SiteMemory
 from optimizer.service.port import Wish
 from optimizer.store.charging import SessionTarget
@@ -115,11 +114,7 @@ def wishes_of(memory: SiteMemory, told: Iterable[Wish]) -> dict[str, Target]:
     if status is None:
         return {}
     began = {a.id: a.plugged_in_epoch_s for a in status.assets if car_connected(a)}
-    return {wish.evse: wish.target for wish in told if _same(began.get(wish.evse), wish.plugged_in_epoch_s)}
-
-
-def _same(began_epoch_s: float | None, wished_epoch_s: float) -> bool:
-    return began_epoch_s is not None and abs(began_epoch_s - wished_epoch_s) <= SESSION_JITTER_S
+    return {wish.evse: wish.target for wish in told if same_session(began.get(wish.evse), wish.plugged_in_epoch_s)}
 
 
 def targets_of(problem: Problem, compiled: Compiled, plan: Plan) -> Targets:

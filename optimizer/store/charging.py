@@ -13,12 +13,10 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, delete, func, or_, select, update
 
+from interfaces.domain.live import SESSION_JITTER_S
 from optimizer.store.database import Database
 from optimizer.store.tables import charging_sessions
 from optimizer.store.upsert import upsert
-
-SAME_S: Final[float] = 30.0
-"""Plug-in times of one EVSE closer than this are one: they are made from two clocks, which drift."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ def with_sighting(known: tuple[ChargingSession, ...], seen: Sighting) -> tuple[C
     begin_s, at_s = seen.plugged_in_epoch_s, seen.at_epoch_s
     if begin_s is None:
         return tuple(_ended(one, at_s) if one.seen_epoch_s < at_s else one for one in known)
-    same = next((one for one in known if abs(one.plugged_in_epoch_s - begin_s) <= SAME_S), None)
+    same = next((one for one in known if abs(one.plugged_in_epoch_s - begin_s) <= SESSION_JITTER_S), None)
     if same is None:
         new = ChargingSession(seen.evse, begin_s, None, seen.tag, seen.energy_kwh, at_s)
     else:
@@ -107,7 +105,7 @@ def note_targets(database: Database, targets: Iterable[SessionTarget]) -> tuple[
             begin_s = target.plugged_in_epoch_s
             where = and_(
                 table.c.site_id == target.site, table.c.evse == target.evse,
-                table.c.plugged_in_epoch_s.between(begin_s - SAME_S, begin_s + SAME_S),
+                table.c.plugged_in_epoch_s.between(begin_s - SESSION_JITTER_S, begin_s + SESSION_JITTER_S),
                 or_(table.c.issued_epoch_s.is_(None), table.c.issued_epoch_s <= target.issued_epoch_s),
             )  # fmt: skip
             values = {
@@ -176,7 +174,7 @@ def _known(connection: Connection, site: str, seen: Sequence[Sighting]) -> dict[
     """
     table, earlier = charging_sessions, charging_sessions.alias()
     moments = [one.at_epoch_s if one.plugged_in_epoch_s is None else one.plugged_in_epoch_s for one in seen]
-    since_s = min(moments) - SAME_S
+    since_s = min(moments) - SESSION_JITTER_S
     under_way = select(func.max(earlier.c.plugged_in_epoch_s)).where(
         earlier.c.site_id == site, earlier.c.evse == table.c.evse, earlier.c.plugged_in_epoch_s <= since_s
     )

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy.exc import IntegrityError
 
+from interfaces.domain.live import SESSION_JITTER_S
 from optimizer.store.charging import (
-    SAME_S,
     ChargingSession,
     SessionTarget,
     Sighting,
@@ -71,7 +71,7 @@ def test_a_session_that_seemed_over_goes_on():
 
 
 def test_cars_that_are_just_apart_are_two():
-    assert len(after([there(100, 10), there(100, 10 + SAME_S + 1)])) == 2
+    assert len(after([there(100, 10), there(100, 10 + SESSION_JITTER_S + 1)])) == 2
 
 
 @st.composite
